@@ -1,10 +1,12 @@
+import { translated } from './translated';
+
 /** English of pages that few people open; not part of the first load. */
-export const apart = {
+const english = {
   review: {
     title: 'Review',
     logText: 'Who did what, and what was refused. Nobody’s words stand here.',
     usersText: 'Who has an account. Nobody’s conversations stand here.',
-    usageText: 'What models were asked for, in tokens. Nobody’s words stand here.',
+    usageText: 'What was used: tokens, messages and bytes. Nobody’s words stand here.',
     when: 'When',
     who: 'Who',
     action: 'Action',
@@ -32,7 +34,7 @@ export const apart = {
     empty: 'No entry matches.',
     nobody: 'nobody signed in',
     service: 'the service',
-    entries: (count: string) => `${count} entries`,
+    entries: (count: number, shown: string) => (count === 1 ? '1 entry' : `${shown} entries`),
     took: (milliseconds: string) => `${milliseconds} ms`,
     ofWhich: (denied: string, failed: string) => `${denied} denied, ${failed} failed`,
     notAllowed: 'This is for auditors and administrators.',
@@ -75,13 +77,12 @@ export const apart = {
     log: (name: string) => `Log of ${name}`,
     usage: (name: string) => `Usage of ${name}`,
     empty: 'No account matches.',
-    text: 'Roles are given, and accounts closed, at the command line: chatvault users --help.',
+    text: 'Choose a name to change the account.',
   },
 
   usage: {
     period: 'Period',
     days: (count: number) => (count === 1 ? 'Today' : `Last ${count} days`),
-    perDay: 'Tokens per day',
     perUser: 'By user',
     user: 'User',
     gone: 'account deleted',
@@ -91,8 +92,7 @@ export const apart = {
     requests: 'Requests',
     of: (name: string) => `Usage of ${name}`,
     everybody: 'Show everybody',
-    empty: 'No model was asked in these days.',
-    sum: (tokens: string, requests: string) => `${tokens} tokens in ${requests}. Days are UTC.`,
+    empty: 'Nothing was used in these days.',
   },
 
   move: {
@@ -169,7 +169,6 @@ export const apart = {
     button: 'Print',
     back: 'Back to the conversation',
     reading: (done: string, all: string) => `${done} of ${all} messages are read`,
-    ready: (count: string) => `${count} messages`,
     long: (count: string) =>
       `This conversation has ${count} messages. To lay them all out takes a while.`,
     all: 'Lay out all of them',
@@ -186,6 +185,8 @@ export const apart = {
     activity: 'My activity',
     usage: 'Usage',
     exports: 'Exports',
+    language: 'Language',
+    languageOfBrowser: 'As the browser',
     theme: 'Theme',
     themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
     exportTitle: 'Everything about me',
@@ -233,13 +234,10 @@ export const apart = {
     } as Record<string, string>,
     toolCount: (count: number) => (count === 1 ? '1 tool' : `${count} tools`),
     activityText: 'What you did, and what was done to your account.',
-    usageText: 'Of the last 30 days.',
     conversations: 'Conversations',
     messagesAll: 'Messages',
     tokensAll: 'Tokens',
     average: 'Messages per conversation',
-    tokensPerDay: 'Tokens per day',
-    noUsage: 'No model was asked in these days.',
     requests: (count: number) => (count === 1 ? '1 request' : `${count} requests`),
   },
 
@@ -270,3 +268,4 @@ export const apart = {
     partly: (failed: string) => `${failed} could not be changed.`,
   },
 };
+export const apart = translated('apart', english);

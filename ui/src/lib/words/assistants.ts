@@ -1,5 +1,7 @@
+import { translated } from './translated';
+
 /** English of assistants: their page, and the preview of what one is asked. */
-export const inAssistants = {
+const english = {
   title: 'Assistants',
   text: 'An assistant says with which model, instructions and limits a conversation is answered.',
   new: 'New assistant',
@@ -34,3 +36,4 @@ export const inAssistants = {
   noModel: 'No model is configured.',
   start: 'New conversation with it',
 };
+export const inAssistants = translated('inAssistants', english);

@@ -1,5 +1,7 @@
+import { translated } from './translated';
+
 /** English of files in the composer. */
-export const inComposer = {
+const english = {
   files: {
     choose: 'Attach files',
     label: 'Files to send',
@@ -14,3 +16,4 @@ export const inComposer = {
     tooMany: (most: number) => `A message shows at most ${most} files.`,
   },
 };
+export const inComposer = translated('inComposer', english);

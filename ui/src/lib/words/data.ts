@@ -1,5 +1,7 @@
+import { translated } from './translated';
+
 /** English of one's data as a whole, and of its erasure. */
-export const data = {
+const english = {
   title: 'My data',
   text: 'What is stored of you here. Sizes are those before the database compresses.',
   kinds: {
@@ -37,3 +39,4 @@ export const data = {
   unknown: 'not known yet',
   documents: 'Documents removed',
 };
+export const data = translated('data', english);

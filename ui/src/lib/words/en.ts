@@ -1,6 +1,7 @@
 /** English, which the other languages are typed by. */
 export const en = {
   product: 'chatvault',
+  quoted: (words: string) => `“${words}”`,
   close: 'Close',
   cancel: 'Cancel',
   save: 'Save',
@@ -63,6 +64,7 @@ export const en = {
     open: 'Open the sidebar',
     close: 'Close the sidebar',
     library: 'Library',
+    shared: 'Shared with me',
     assistants: 'Assistants',
     settings: 'Settings',
     review: 'Review',
@@ -81,7 +83,7 @@ export const en = {
   },
 
   conversation: {
-    greeting: ['Good morning', 'Good afternoon', 'Good evening'] as const,
+    greeting: ['Good morning,', 'Good afternoon,', 'Good evening,'] as const,
     prompt: 'What would you like to talk about?',
     rename: 'Rename',
     pin: 'Pin',
@@ -96,7 +98,7 @@ export const en = {
       `“${title}” goes to the trash, where it can be restored for some days.`,
     recent: 'Recent',
     untitled: 'New Conversation',
-    share: 'Share by link…',
+    share: 'Share…',
     print: 'Print',
     exportMarkdown: 'Export as Markdown',
     exportJson: 'Export as JSON',
@@ -107,7 +109,7 @@ export const en = {
     keepTheirs: 'Keep theirs',
     useMine: 'Use mine',
     empty: 'No messages yet.',
-    messages: (count: string) => `${count} messages`,
+    messages: (count: number, shown: string) => (count === 1 ? '1 message' : `${shown} messages`),
     tools: 'Let the assistant use tools',
     toolsOn: 'Tools are on',
     toolsOff: 'Tools are off',
@@ -133,6 +135,7 @@ export const en = {
     at: (who: string, when: string) => `${who}, ${when}`,
     sending: 'Sending…',
     queued: 'Waiting for the connection',
+    sentThen: 'Your message is sent by itself then.',
     stored: 'Stored',
     notSent: 'Not sent',
     discard: 'Discard',
@@ -161,6 +164,7 @@ export const en = {
     alternative: 'Another answer to the same question',
     picture: (alt: string, host: string) => `Picture${alt ? `: ${alt}` : ''} (${host})`,
     copyCode: 'Copy code',
+    table: 'Table',
     more: 'More',
     whole: 'Show all of it',
     staleTitle: 'The message changed meanwhile',
@@ -234,6 +238,7 @@ export const en = {
       Esc: 'Stop the answer, or close what is open',
       '?': 'This list',
     },
+    names: { Ctrl: 'Ctrl', Shift: 'Shift', Esc: 'Esc' } as Record<string, string>,
     off: 'Keys of one letter can be switched off in Settings, Look.',
   },
 
@@ -241,5 +246,3 @@ export const en = {
     bytes: (count: string) => `${count} bytes`,
   },
 };
-
-export type Words = typeof en;

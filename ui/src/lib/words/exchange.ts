@@ -1,5 +1,7 @@
+import { translated } from './translated';
+
 /** English of exports and of imports in the background. */
-export const exchange = {
+const english = {
   export: {
     title: 'Export',
     format: 'Form',
@@ -38,8 +40,7 @@ export const exchange = {
       removed: 'Removed',
     },
     progress: (done: string, total: string) => `${done} of ${total} conversations`,
-    holds: (conversations: string, messages: string) =>
-      `${conversations} conversations, ${messages} messages`,
+    holds: (conversations: string, messages: string) => `${conversations}, ${messages}`,
     missing: (cut: string, changed: string) =>
       `${cut} were cut off and ${changed} changed while they were exported.`,
     part: (name: string, size: string) => `${name}, ${size}`,
@@ -51,3 +52,4 @@ export const exchange = {
     account: 'Everything about you, the account too, is in Settings, Account.',
   },
 };
+export const exchange = translated('exchange', english);

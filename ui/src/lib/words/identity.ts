@@ -1,5 +1,7 @@
-/** English of single sign-on. */
-export const identity = {
+import { translated } from './translated';
+
+/** English of ways to sign in besides a password that one knows. */
+const english = {
   signInWith: (name: string) => `Sign in with ${name}`,
   or: 'or',
   linkWith: (name: string) => `Link with ${name}`,
@@ -18,5 +20,15 @@ export const identity = {
     registration_closed: 'You have no account here; ask an operator for one.',
     invalid_credentials: 'Your account is closed.',
   } as Record<string, string>,
+  /** The page that sets a password by a token. */
+  reset: {
+    title: 'Set a new password',
+    text: 'Your administrator gave you this link. It works once.',
+    password: 'New password',
+    set: 'Set password',
+    done: 'Your password is set',
+    doneText: 'You are signed out everywhere. Sign in with the new one.',
+  },
   failed: 'Signing in did not work.',
 };
+export const identity = translated('identity', english);

@@ -1,5 +1,7 @@
+import { translated } from './translated';
+
 /** English of imports in the background. */
-export const importing = {
+const english = {
   uploading:
     'Uploading. Keep this page open until it is done; a connection that breaks is taken up again.',
   uploaded: (done: string, all: string) => `${done} of ${all} uploaded`,
@@ -44,3 +46,4 @@ export const importing = {
   },
   restore: 'Import what you deleted here, too',
 };
+export const importing = translated('importing', english);

@@ -1,16 +1,9 @@
-import { en, type Words } from './en';
+import { en } from './en';
+import { language } from './language.svelte';
+import { translated } from './translated';
 
-/** The words of the page. English is the one language so far; others are files typed by it. */
-export const t: Words = en;
-
-const LOCALE = 'en';
-const numbers = new Intl.NumberFormat(LOCALE);
-const compact = new Intl.NumberFormat(LOCALE, { notation: 'compact', maximumFractionDigits: 1 });
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-const day = new Intl.DateTimeFormat(LOCALE, { day: 'numeric', month: 'short', year: 'numeric' });
-const full = new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeStyle: 'medium' });
-const month = new Intl.DateTimeFormat(LOCALE, { month: 'long', year: 'numeric' });
-const relative = new Intl.RelativeTimeFormat(LOCALE, { numeric: 'auto' });
+/** The words of the first screens. */
+export const t = translated('t', en);
 
 const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
   ['year', 31_557_600],
@@ -21,36 +14,41 @@ const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
 ];
 
 export function number(value: number): string {
-  return numbers.format(value);
+  return language.formats.number.format(value);
 }
 
 export function shortNumber(value: number): string {
-  return compact.format(value);
+  return language.formats.compact.format(value);
 }
 
 /** The time of day, or the day where it is another one. */
 export function when(instant: string): string {
   const date = new Date(instant);
-  return isSameDay(date, new Date())
-    ? clock.format(date)
-    : `${day.format(date)}, ${clock.format(date)}`;
+  const { time, moment } = language.formats;
+  return (isSameDay(date, new Date()) ? time : moment).format(date);
 }
 
 export function dayOf(instant: string): string {
-  return day.format(new Date(instant));
+  return language.formats.date.format(new Date(instant));
 }
 
 export function exactly(instant: string): string {
-  return full.format(new Date(instant));
+  return language.formats.exact.format(new Date(instant));
 }
 
 /** "3 minutes ago". */
 export function ago(instant: string): string {
+  const { relative } = language.formats;
   const seconds = (new Date(instant).getTime() - Date.now()) / 1000;
   for (const [unit, size] of STEPS) {
     if (Math.abs(seconds) >= size) return relative.format(Math.round(seconds / size), unit);
   }
   return relative.format(0, 'minute');
+}
+
+/** "One, two, and three". */
+export function list(parts: readonly string[]): string {
+  return language.formats.list.format(parts);
 }
 
 /** Under which heading of the sidebar something stands that changed then. */
@@ -62,7 +60,7 @@ export function periodOf(instant: string, now = new Date()): string {
   if (days <= 1) return t.sidebar.yesterday;
   if (days <= 7) return t.sidebar.week;
   if (days <= 30) return t.sidebar.month;
-  return month.format(date);
+  return language.formats.month.format(date);
 }
 
 function isSameDay(one: Date, other: Date): boolean {

@@ -1,7 +1,8 @@
 import type { Scope } from '#lib/api/client';
+import { translated } from './translated';
 
 /** English of API keys. */
-export const keys = {
+const english = {
   text: 'With a key, a program acts for you, as far as the key’s scopes go. Send it as Authorization: Bearer.',
   make: 'New key',
   name: 'Name',
@@ -35,3 +36,4 @@ export const keys = {
   revokeAll: 'Revoke all keys',
   revokeAllTitle: 'Revoke all keys?',
 };
+export const keys = translated('keys', english);

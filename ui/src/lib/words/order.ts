@@ -1,5 +1,7 @@
+import { translated } from './translated';
+
 /** English of tags, categories and looks, and of the library. */
-export const inOrder = {
+const english = {
   dialog: {
     title: 'Tags, category, look',
     category: 'Category',
@@ -126,3 +128,4 @@ export const inOrder = {
     pinnedMark: 'Pinned',
   },
 };
+export const inOrder = translated('inOrder', english);

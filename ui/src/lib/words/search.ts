@@ -1,5 +1,7 @@
+import { translated } from './translated';
+
 /** English of searching. */
-export const inSearch = {
+const english = {
   title: 'Search',
   label: 'Search words',
   placeholder: 'Words of messages and titles',
@@ -50,3 +52,4 @@ export const inSearch = {
     show: 'Show that branch',
   },
 };
+export const inSearch = translated('inSearch', english);

@@ -1,9 +1,10 @@
 import type { Include } from '#lib/api/client';
+import { translated } from './translated';
 
 /** English of public links, and of the page that a link opens. */
-export const sharing = {
+const english = {
   title: (name: string) => `Share “${name}”`,
-  text: 'Whoever has the link can read the conversation as it is now, without an account. Later messages and files are not in it.',
+  text: 'Whoever has the link can read the conversation. Files are not in it.',
   include: 'Show as well',
   includes: {
     system_prompt: 'System prompt and messages of the system',
@@ -11,6 +12,12 @@ export const sharing = {
     thinking: 'Thoughts of the model',
     metadata: 'Tags, metadata, models and figures',
   } satisfies Record<Include, string> as Record<Include, string>,
+  mode: 'What it shows',
+  modes: {
+    snapshot: 'The conversation as it is now, to anybody with the link',
+    live: 'The conversation as it is at each time, to signed-in people with the link',
+  },
+  live: 'Live',
   lifetime: 'It works for',
   days: (count: number) => (count === 365 ? '1 year' : count === 1 ? '1 day' : `${count} days`),
   password: 'Password (optional)',
@@ -34,13 +41,16 @@ export const sharing = {
     loading: 'Loading…',
     missing: 'This link does not work',
     missingText: 'It does not exist, has expired, or was revoked.',
+    members: 'Sign in to read this conversation',
+    membersText: 'This link follows a conversation, for people with an account here.',
+    signIn: 'Sign in',
     locked: 'This conversation has a password',
     lockedText: 'Whoever gave you the link knows it.',
     password: 'Password',
     open: 'Open',
     wrong: 'This is not the password.',
-    about: (day: string, count: string) =>
-      `A copy of a conversation, made ${day}. ${count} messages.`,
+    about: (day: string, messages: string) => `A copy of a conversation, made ${day}. ${messages}.`,
+    live: (messages: string) => `A conversation as it is now. ${messages}.`,
     prompt: 'System prompt',
     metadata: 'Tags and metadata',
     file: (name: string) => `File: ${name}`,
@@ -50,3 +60,4 @@ export const sharing = {
     empty: 'There are no messages.',
   },
 };
+export const sharing = translated('sharing', english);

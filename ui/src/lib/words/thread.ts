@@ -1,5 +1,8 @@
+import { language } from './language.svelte';
+import { translated } from './translated';
+
 /** English of a thread's branches and of what messages hold; read with the first thread. */
-export const inThread = {
+const english = {
   branches: {
     label: 'Branches',
     place: (now: string, all: string) => `${now} / ${all}`,
@@ -73,13 +76,14 @@ export const inThread = {
     picture: (name: string) => `Picture ${name}`,
   },
 };
+export const inThread = translated('inThread', english);
 
 const SIZES = ['byte', 'kilobyte', 'megabyte', 'gigabyte'] as const;
 
 /** A size of a file, such as "5.1 kB". */
 export function sizeOf(bytes: number): string {
-  const step = Math.min(SIZES.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
-  return new Intl.NumberFormat('en', {
+  const step = Math.min(SIZES.length - 1, Math.floor(Math.log10(Math.max(1, Math.abs(bytes))) / 3));
+  return new Intl.NumberFormat(language.locale, {
     style: 'unit',
     unit: SIZES[step],
     unitDisplay: step ? 'short' : 'long',

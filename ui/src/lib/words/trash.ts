@@ -1,5 +1,7 @@
+import { translated } from './translated';
+
 /** English of the trash. */
-export const trash = {
+const english = {
   title: 'Trash',
   text: 'Deleted conversations, which can be restored for some days.',
   empty: 'The trash is empty.',
@@ -19,3 +21,4 @@ export const trash = {
   emptyText: 'All conversations in it are deleted for good.',
   more: 'More',
 };
+export const trash = translated('trash', english);

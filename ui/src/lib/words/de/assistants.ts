@@ -1,0 +1,38 @@
+import type { inAssistants as English } from '../assistants';
+
+export const inAssistants: typeof English = {
+  title: 'Assistenten',
+  text: 'Ein Assistent legt fest, mit welchem Modell, welchen Anweisungen und welchen Grenzen eine Unterhaltung beantwortet wird.',
+  new: 'Neuer Assistent',
+  builtIn: 'Mitgeliefert',
+  shared: 'Für alle freigegeben',
+  byAdmin: 'Vom Admin angeboten',
+  name: 'Name',
+  provider: 'Anbieter',
+  providerDefault: (name) => `Standard (${name})`,
+  model: 'Modell',
+  modelHint: 'Leer: das des Anbieters.',
+  instructions: 'Anweisungen',
+  instructionsHint: 'Was dem Modell vor jeder Unterhaltung gesagt wird.',
+  temperature: 'Temperatur',
+  temperatureHint: '0 ist nüchtern, 2 ist ausgelassen. Leer: die des Anbieters.',
+  maxTokens: 'Tokens je Unterhaltung',
+  history: 'Nachrichten aus dem Verlauf',
+  memory: 'Bisherige Unterhaltung mitgeben',
+  memoryHint: 'Aus: Das Modell sieht nur die neueste Nachricht.',
+  summaries: 'Ältere Nachrichten im Hintergrund zusammenfassen',
+  tools: 'Tools',
+  allTools: 'Alle Tools, die deine Rolle verwenden darf',
+  share: 'Allen anbieten',
+  deleteTitle: 'Diesen Assistenten löschen?',
+  deleteText: (name) =>
+    `„${name}“ wird gelöscht. Die Unterhaltungen bleiben; Antworten gibt es dort wieder, sobald ein anderer Assistent gewählt ist.`,
+  preview: 'Was gesendet würde',
+  previewText:
+    'Genau das bekäme das Modell mit der nächsten Nachricht zu sehen. Gesendet wird nichts.',
+  previewTokens: (tokens, left) => `${tokens} Tokens; ${left} bleiben für die Antwort`,
+  previewLeftOut: (count) => `Ältere Nachrichten ausgelassen: ${count}`,
+  previewSummary: 'eine Zusammenfassung ersetzt sie',
+  noModel: 'Es ist kein Modell eingerichtet.',
+  start: 'Neue Unterhaltung damit',
+};

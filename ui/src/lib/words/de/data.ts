@@ -1,0 +1,40 @@
+import type { data as English } from '../data';
+
+export const data: typeof English = {
+  title: 'Meine Daten',
+  text: 'Was hier von dir gespeichert ist. Die Größen gelten vor der Komprimierung durch die Datenbank.',
+  kinds: {
+    conversations: 'Unterhaltungen',
+    messages: 'Nachrichten',
+    attachments: 'Dateien',
+    agents: 'Assistenten',
+    api_keys: 'API-Schlüssel',
+    imports: 'Importe',
+    uploads: 'Uploads, die auf einen Import warten',
+    exports: 'Exporte, die zum Herunterladen bereitliegen',
+    search_index: 'Suchindex',
+  },
+  download: 'Alles herunterladen',
+  erase: 'Mein Konto löschen',
+  eraseText: [
+    'Dein Konto wird sofort geschlossen: Du wirst überall abgemeldet, und API-Schlüssel gelten nicht mehr.',
+    'Innerhalb von Minuten wird alles oben Genannte entfernt, auch Assistenten, die du mit anderen teilst.',
+    'Das Prüfprotokoll behält, dass und wann du etwas getan hast, mit Netzwerkadressen, unter einer Nummer, die nicht mehr zu dir führt. Es enthält keines deiner Worte.',
+    'Die Datenbank führt ein Protokoll ihrer jüngsten Änderungen. Die Quittung sagt, wann darin nichts mehr von dir steht. Zuvor erstellte Sicherungen bleiben unverändert.',
+  ],
+  cannotUndo: 'Das lässt sich nicht rückgängig machen.',
+  password: 'Dein Passwort',
+  eraseNow: 'Endgültig löschen',
+  erased: 'Dein Konto ist geschlossen',
+  erasedText: 'Bewahre die Adresse dieser Seite auf: Sie ist deine Quittung.',
+  states: {
+    removing: 'Was von dir gespeichert war, wird gerade entfernt.',
+    pending: 'Alles wurde entfernt. Das Änderungsprotokoll der Datenbank enthält noch etwas davon.',
+    final: 'Alles wurde entfernt, auch aus dem Änderungsprotokoll der Datenbank.',
+  },
+  removed: 'Entfernt',
+  isFinal: 'Endgültig',
+  expected: (when) => `voraussichtlich ${when}`,
+  unknown: 'noch nicht bekannt',
+  documents: 'Entfernte Dokumente',
+};

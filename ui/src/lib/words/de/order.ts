@@ -1,0 +1,137 @@
+import type { inOrder as English } from '../order';
+import { pluralOf } from '../translating';
+
+const plural = pluralOf('de');
+
+export const inOrder: typeof English = {
+  dialog: {
+    title: 'Schlagwörter, Kategorie, Aussehen',
+    category: 'Kategorie',
+    noCategory: 'Keine Kategorie',
+    manage: 'Schlagwörter und Kategorien bearbeiten',
+    emoji: 'Emoji',
+    emojiHint: 'Steht vor dem Titel.',
+    colour: 'Farbe',
+    noColour: 'Keine',
+    colours: {
+      red: 'Rot',
+      orange: 'Orange',
+      yellow: 'Gelb',
+      green: 'Grün',
+      teal: 'Türkis',
+      blue: 'Blau',
+      purple: 'Lila',
+      pink: 'Rosa',
+    },
+  },
+  tags: {
+    label: 'Schlagwörter',
+    add: 'Schlagwort hinzufügen',
+    addButton: 'Hinzufügen',
+    remove: (tag) => `Schlagwort ${tag} entfernen`,
+  },
+
+  settings: {
+    tab: 'Schlagwörter und Kategorien',
+    categories: 'Kategorien',
+    categoriesText:
+      'Eine Unterhaltung gehört höchstens zu einer. Kategorien können weitere enthalten.',
+    noCategories: 'Es gibt noch keine Kategorien.',
+    newCategory: 'Neue Kategorie',
+    newWithin: (name) => `Neue Kategorie in ${name}`,
+    name: 'Name',
+    within: 'Innerhalb von',
+    atTop: 'Keiner: oberste Ebene',
+    editCategory: (name) => `${name} ändern`,
+    deleteCategory: (name) => `${name} löschen`,
+    deleteTitle: 'Diese Kategorie löschen?',
+    deleteText: (name, count) =>
+      count === 0
+        ? `„${name}“ ist leer.`
+        : plural(
+            count,
+            `„${name}“ wird gelöscht; die Unterhaltung darin bleibt, ohne Kategorie.`,
+            `„${name}“ wird gelöscht; die ${count} Unterhaltungen darin bleiben, ohne Kategorie.`,
+          ),
+    count: (count, shown) => plural(count, '1 Unterhaltung', `${shown} Unterhaltungen`),
+    tags: 'Schlagwörter',
+    tagsText:
+      'Die häufigsten zuerst. Umbenennen oder Zusammenführen ändert jede Unterhaltung, die sie hat.',
+    noTags: 'Es gibt noch keine Schlagwörter.',
+    find: 'Schlagwort finden',
+    rename: 'Umbenennen',
+    renameTag: (tag) => `${tag} umbenennen`,
+    renameTitle: (tag) => `Das Schlagwort „${tag}“ umbenennen`,
+    newName: 'Neuer Name',
+    select: (tag) => `${tag} auswählen`,
+    merge: 'Schlagwörter zusammenführen',
+    mergeSome: (count) => `${count} Schlagwörter zusammenführen`,
+    mergeTitle: 'Schlagwörter zusammenführen',
+    mergeText: (tags) => `Statt ${tags} bekommen Unterhaltungen ein einziges Schlagwort:`,
+    into: 'Das Schlagwort, das bleibt',
+    mergeButton: 'Zusammenführen',
+    changed: (count, shown) =>
+      plural(count, '1 Unterhaltung wurde geändert.', `${shown} Unterhaltungen wurden geändert.`),
+    moreTags: 'Nur die häufigsten Schlagwörter werden angezeigt.',
+  },
+
+  library: {
+    filters: 'Filter',
+    clear: 'Filter zurücksetzen',
+    tag: 'Mit dem Schlagwort',
+    addTag: 'Beliebiges Schlagwort',
+    dropTag: (tag) => `Beliebiges Schlagwort, nicht nur ${tag}`,
+    category: 'In der Kategorie',
+    anyCategory: 'Beliebige Kategorie',
+    noCategory: 'In keiner Kategorie',
+    pinned: 'Angeheftet',
+    anyPin: 'Angeheftet oder nicht',
+    onlyPinned: 'Angeheftet',
+    notPinned: 'Nicht angeheftet',
+    from: 'Geändert ab',
+    to: 'bis',
+    sort: 'Sortieren nach',
+    sorts: {
+      updated: 'Letzter Änderung',
+      created: 'Erstellung',
+      last_message: 'Letzter Nachricht',
+      title: 'Titel',
+    },
+    columnCategory: 'Kategorie',
+    columnTags: 'Schlagwörter',
+    columnAssistant: 'Assistent',
+    columnActions: 'Aktionen',
+    page: (from, to) => `${from}–${to}`,
+    pageOf: (from, to, total) => `${from}–${to} von ${total}`,
+    none: 'Auswahl aufheben',
+    tagAction: 'Verschlagworten …',
+    untagAction: 'Schlagwort entfernen …',
+    moveAction: 'Verschieben …',
+    tagTitle: (count) => `${count}: Schlagwort hinzufügen`,
+    untagTitle: (count) => `${count}: Schlagwort entfernen`,
+    moveTitle: (count) => `${count} in eine Kategorie verschieben`,
+    tagField: 'Schlagwort',
+    apply: 'Anwenden',
+    done: (count, shown) =>
+      plural(count, '1 Unterhaltung ist geändert.', `${shown} Unterhaltungen sind geändert.`),
+    undone: (count, shown) =>
+      plural(
+        count,
+        '1 Unterhaltung ist wieder wie zuvor.',
+        `${shown} Unterhaltungen sind wieder wie zuvor.`,
+      ),
+    selectMatching: (count) => `Alle ${count} passenden auswählen`,
+    allSelected: (count) => `Alle ${count} passenden sind ausgewählt`,
+    working: 'Arbeit mit vielen Unterhaltungen',
+    cancelling: 'Wird beendet …',
+    cancelled: 'Abgebrochen.',
+    inProgress: 'Eine andere Arbeit mit vielen Unterhaltungen ist noch im Gange.',
+    reasons: {
+      not_found: 'Sie sind nicht mehr da.',
+      changed_meanwhile: 'Sie wurden inzwischen geändert.',
+      too_many_tags: 'Sie hätten mehr als 64 Schlagwörter.',
+      under_hold: 'Eine Aufbewahrungssperre schützt sie.',
+    },
+    pinnedMark: 'Angeheftet',
+  },
+};

@@ -1,0 +1,63 @@
+import { pluralOf } from '../translating';
+import type { sharing as English } from '../sharing';
+
+const plural = pluralOf('de');
+
+export const sharing: typeof English = {
+  title: (name) => `„${name}“ teilen`,
+  text: 'Wer den Link hat, kann die Unterhaltung lesen. Dateien gehören nicht dazu.',
+  include: 'Außerdem zeigen',
+  includes: {
+    system_prompt: 'System-Prompt und Systemnachrichten',
+    tool_results: 'Was Tools gefragt wurden und was sie antworteten',
+    thinking: 'Gedankengang des Modells',
+    metadata: 'Schlagwörter, Metadaten, Modelle und Zahlen',
+  },
+  mode: 'Was er zeigt',
+  modes: {
+    snapshot: 'Die Unterhaltung im jetzigen Stand, für alle mit dem Link',
+    live: 'Die Unterhaltung im jeweils aktuellen Stand, für Angemeldete mit dem Link',
+  },
+  live: 'Laufend',
+  lifetime: 'Er gilt',
+  days: (count) => (count === 365 ? '1 Jahr' : plural(count, '1 Tag', `${count} Tage`)),
+  password: 'Passwort (optional)',
+  passwordHint: 'Mindestens 8 Zeichen. Teile es auf einem anderen Weg mit als den Link.',
+  create: 'Link erstellen',
+  made: 'Der Link',
+  once: 'Kopiere ihn jetzt: Er wird nur dieses eine Mal angezeigt.',
+  copy: 'Link kopieren',
+  list: 'Links zu dieser Unterhaltung',
+  none: 'Zu dieser Unterhaltung gibt es keinen Link.',
+  views: (count, shown) =>
+    count === 0 ? 'Noch nicht geöffnet' : `${plural(count, 'Einmal', `${shown}-mal`)} geöffnet`,
+  madeOn: (day) => `Erstellt am ${day}`,
+  until: (day) => `bis ${day}`,
+  states: { open: 'Gültig', expired: 'Abgelaufen', revoked: 'Widerrufen' },
+  protected: 'Passwort',
+  revoke: 'Widerrufen',
+  revokeOne: (day) => `Link vom ${day} widerrufen`,
+  revokeAll: 'Alle widerrufen',
+  page: {
+    loading: 'Wird geladen …',
+    missing: 'Dieser Link funktioniert nicht',
+    missingText: 'Es gibt ihn nicht, er ist abgelaufen oder wurde widerrufen.',
+    members: 'Melde dich an, um diese Unterhaltung zu lesen',
+    membersText: 'Dieser Link folgt einer Unterhaltung, für alle, die hier ein Konto haben.',
+    signIn: 'Anmelden',
+    locked: 'Diese Unterhaltung hat ein Passwort',
+    lockedText: 'Wer dir den Link gegeben hat, kennt es.',
+    password: 'Passwort',
+    open: 'Öffnen',
+    wrong: 'Das ist nicht das Passwort.',
+    about: (day, messages) => `Kopie einer Unterhaltung vom ${day}. ${messages}.`,
+    live: (messages) => `Eine Unterhaltung im jetzigen Stand. ${messages}.`,
+    prompt: 'System-Prompt',
+    metadata: 'Schlagwörter und Metadaten',
+    file: (name) => `Datei: ${name}`,
+    fileAbsent: 'wird über Links nicht gezeigt',
+    unreadable: 'Diese Nachricht ist nicht lesbar.',
+    copy: 'In meine Unterhaltungen kopieren',
+    empty: 'Es gibt keine Nachrichten.',
+  },
+};

@@ -1,0 +1,133 @@
+import type { inOrder as English } from '../order';
+import { pluralOf } from '../translating';
+
+const plural = pluralOf('es');
+
+export const inOrder: typeof English = {
+  dialog: {
+    title: 'Etiquetas, categoría, aspecto',
+    category: 'Categoría',
+    noCategory: 'Sin categoría',
+    manage: 'Gestionar etiquetas y categorías',
+    emoji: 'Emoji',
+    emojiHint: 'Se muestra delante del título.',
+    colour: 'Color',
+    noColour: 'Ninguno',
+    colours: {
+      red: 'Rojo',
+      orange: 'Naranja',
+      yellow: 'Amarillo',
+      green: 'Verde',
+      teal: 'Turquesa',
+      blue: 'Azul',
+      purple: 'Morado',
+      pink: 'Rosa',
+    },
+  },
+  tags: {
+    label: 'Etiquetas',
+    add: 'Añadir una etiqueta',
+    addButton: 'Añadir',
+    remove: (tag) => `Quitar la etiqueta ${tag}`,
+  },
+
+  settings: {
+    tab: 'Etiquetas y categorías',
+    categories: 'Categorías',
+    categoriesText:
+      'Una conversación está en una como máximo. Las categorías pueden contener otras.',
+    noCategories: 'Todavía no hay categorías.',
+    newCategory: 'Nueva categoría',
+    newWithin: (name) => `Nueva categoría dentro de ${name}`,
+    name: 'Nombre',
+    within: 'Dentro de',
+    atTop: 'Ninguna: en el nivel superior',
+    editCategory: (name) => `Cambiar ${name}`,
+    deleteCategory: (name) => `Eliminar ${name}`,
+    deleteTitle: '¿Eliminar esta categoría?',
+    deleteText: (name, count) =>
+      count === 0
+        ? `«${name}» está vacía.`
+        : plural(
+            count,
+            `Se elimina «${name}»; su conversación se conserva, sin categoría.`,
+            `Se elimina «${name}»; sus ${count} conversaciones se conservan, sin categoría.`,
+          ),
+    count: (count, shown) => plural(count, '1 conversación', `${shown} conversaciones`),
+    tags: 'Etiquetas',
+    tagsText:
+      'Primero las más usadas. Cambiar el nombre o combinar modifica cada conversación que las tiene.',
+    noTags: 'Todavía no hay etiquetas.',
+    find: 'Buscar una etiqueta',
+    rename: 'Cambiar el nombre',
+    renameTag: (tag) => `Cambiar el nombre de ${tag}`,
+    renameTitle: (tag) => `Cambiar el nombre de la etiqueta «${tag}»`,
+    newName: 'Nombre nuevo',
+    select: (tag) => `Seleccionar ${tag}`,
+    merge: 'Combinar etiquetas',
+    mergeSome: (count) => `Combinar ${count} etiquetas`,
+    mergeTitle: 'Combinar etiquetas',
+    mergeText: (tags) => `En lugar de ${tags}, las conversaciones tendrán una sola etiqueta:`,
+    into: 'La etiqueta que se queda',
+    mergeButton: 'Combinar',
+    changed: (count, shown) =>
+      plural(count, 'Se ha cambiado 1 conversación.', `Se han cambiado ${shown} conversaciones.`),
+    moreTags: 'Solo se muestran las etiquetas más usadas.',
+  },
+
+  library: {
+    filters: 'Filtros',
+    clear: 'Quitar los filtros',
+    tag: 'Con la etiqueta',
+    addTag: 'Cualquier etiqueta',
+    dropTag: (tag) => `Cualquier etiqueta, no solo ${tag}`,
+    category: 'En la categoría',
+    anyCategory: 'Cualquier categoría',
+    noCategory: 'Sin categoría',
+    pinned: 'Fijación',
+    anyPin: 'Fijadas o no',
+    onlyPinned: 'Fijadas',
+    notPinned: 'Sin fijar',
+    from: 'Modificadas desde',
+    to: 'hasta',
+    sort: 'Ordenar por',
+    sorts: {
+      updated: 'Último cambio',
+      created: 'Creación',
+      last_message: 'Último mensaje',
+      title: 'Título',
+    },
+    columnCategory: 'Categoría',
+    columnTags: 'Etiquetas',
+    columnAssistant: 'Asistente',
+    columnActions: 'Acciones',
+    page: (from, to) => `${from}–${to}`,
+    pageOf: (from, to, total) => `${from}–${to} de ${total}`,
+    none: 'Quitar la selección',
+    tagAction: 'Etiquetar…',
+    untagAction: 'Quitar etiqueta…',
+    moveAction: 'Mover…',
+    tagTitle: (count) => `Añadir una etiqueta a ${count}`,
+    untagTitle: (count) => `Quitar una etiqueta a ${count}`,
+    moveTitle: (count) => `Mover ${count} a una categoría`,
+    tagField: 'Etiqueta',
+    apply: 'Aplicar',
+    done: (count, shown) =>
+      plural(count, 'Se ha cambiado 1 conversación.', `Se han cambiado ${shown} conversaciones.`),
+    undone: (count, shown) =>
+      plural(count, '1 conversación está como antes.', `${shown} conversaciones están como antes.`),
+    selectMatching: (count) => `Seleccionar las ${count} que coinciden`,
+    allSelected: (count) => `Seleccionadas las ${count} que coinciden`,
+    working: 'Cambios en muchas conversaciones',
+    cancelling: 'Deteniendo…',
+    cancelled: 'Cancelado.',
+    inProgress: 'Todavía hay otros cambios en curso en muchas conversaciones.',
+    reasons: {
+      not_found: 'Ya no están.',
+      changed_meanwhile: 'Cambiaron mientras tanto.',
+      too_many_tags: 'Tendrían más de 64 etiquetas.',
+      under_hold: 'Las protege una retención legal.',
+    },
+    pinnedMark: 'Fijada',
+  },
+};

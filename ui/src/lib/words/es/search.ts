@@ -1,0 +1,50 @@
+import type { inSearch as English } from '../search';
+
+export const inSearch: typeof English = {
+  title: 'Búsqueda',
+  label: 'Palabras que buscar',
+  placeholder: 'Palabras de mensajes y títulos',
+  hint: 'Busca "una frase", excluye con -palabra, busca en los títulos con title:palabra, o escribe el principio de una palabra y un asterisco.',
+  hits: 'Resultados',
+  nothing: (words) => `No hay nada con «${words}».`,
+  total: (count, shown, isAbout) =>
+    `${isAbout ? 'Unos ' : ''}${shown} ${count === 1 ? 'resultado' : 'resultados'}`,
+  building: (percent) =>
+    `El índice se está creando: por ahora se busca en el ${percent} % de tus mensajes.`,
+  notIndexed: (percent) =>
+    `El servicio no tiene índice de palabras, así que solo se busca en los títulos y en tus mensajes más recientes (${percent} %). El operador puede instalar chatvault-server[search].`,
+  inTitle: 'En el título',
+  roles: { user: 'Tú', assistant: 'Asistente', system: 'Sistema', tool: 'Herramienta' },
+  all: 'Todos los resultados, con filtros',
+  more: 'Más resultados',
+  keys: 'Las flechas eligen, Intro abre',
+  filters: {
+    title: 'Filtros',
+    clear: 'Quitar los filtros',
+    tag: 'Etiqueta',
+    anyTag: 'Cualquier etiqueta',
+    category: 'Categoría',
+    anyCategory: 'Cualquier categoría',
+    assistant: 'Asistente',
+    anyAssistant: 'Cualquier asistente',
+    status: 'Conversaciones',
+    anyStatus: 'Todas',
+    active: 'Activas',
+    archived: 'Archivadas',
+    role: 'Escrito por',
+    anyRole: 'Cualquiera',
+    from: 'Desde',
+    to: 'Hasta',
+  },
+  bar: {
+    label: 'Resultados en esta conversación',
+    place: (now, all) => `${now} de ${all}`,
+    none: 'Aquí no hay resultados',
+    count: (all) => `${all} aquí`,
+    earlier: 'Resultado anterior',
+    later: 'Resultado siguiente',
+    close: 'Cerrar la búsqueda',
+    elsewhere: 'Este mensaje está en otra rama.',
+    show: 'Mostrar esa rama',
+  },
+};

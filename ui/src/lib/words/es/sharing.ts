@@ -1,0 +1,63 @@
+import { pluralOf } from '../translating';
+import type { sharing as English } from '../sharing';
+
+const plural = pluralOf('es');
+
+export const sharing: typeof English = {
+  title: (name) => `Compartir «${name}»`,
+  text: 'Quien tenga el enlace puede leer la conversación. No incluye los archivos.',
+  include: 'Mostrar también',
+  includes: {
+    system_prompt: 'Instrucciones y mensajes del sistema',
+    tool_results: 'Qué se pidió a las herramientas y qué respondieron',
+    thinking: 'Razonamiento del modelo',
+    metadata: 'Etiquetas, metadatos, modelos y cifras',
+  },
+  mode: 'Qué muestra',
+  modes: {
+    snapshot: 'La conversación tal como está ahora, para cualquiera que tenga el enlace',
+    live: 'La conversación tal como esté en cada momento, para quienes tengan el enlace y hayan iniciado sesión',
+  },
+  live: 'Al día',
+  lifetime: 'Válido durante',
+  days: (count) => (count === 365 ? '1 año' : plural(count, '1 día', `${count} días`)),
+  password: 'Contraseña (opcional)',
+  passwordHint: 'Al menos 8 caracteres. Envíala a los lectores por una vía distinta del enlace.',
+  create: 'Crear el enlace',
+  made: 'El enlace',
+  once: 'Cópialo ahora: se muestra solo esta vez.',
+  copy: 'Copiar el enlace',
+  list: 'Enlaces a esta conversación',
+  none: 'No hay ningún enlace a esta conversación.',
+  views: (count, shown) =>
+    count === 0 ? 'Aún sin abrir' : plural(count, 'Abierto una vez', `Abierto ${shown} veces`),
+  madeOn: (day) => `Creado el ${day}`,
+  until: (day) => `hasta el ${day}`,
+  states: { open: 'Activo', expired: 'Caducado', revoked: 'Revocado' },
+  protected: 'Contraseña',
+  revoke: 'Revocar',
+  revokeOne: (day) => `Revocar el enlace del ${day}`,
+  revokeAll: 'Revocar todos',
+  page: {
+    loading: 'Cargando…',
+    missing: 'Este enlace no funciona',
+    missingText: 'No existe, ha caducado o se ha revocado.',
+    members: 'Inicia sesión para leer esta conversación',
+    membersText: 'Este enlace sigue una conversación, para personas con cuenta aquí.',
+    signIn: 'Iniciar sesión',
+    locked: 'Esta conversación tiene contraseña',
+    lockedText: 'La sabe quien te dio el enlace.',
+    password: 'Contraseña',
+    open: 'Abrir',
+    wrong: 'Esta no es la contraseña.',
+    about: (day, messages) => `Copia de una conversación, hecha el ${day}. ${messages}.`,
+    live: (messages) => `Una conversación tal como está ahora. ${messages}.`,
+    prompt: 'Instrucciones del sistema',
+    metadata: 'Etiquetas y metadatos',
+    file: (name) => `Archivo: ${name}`,
+    fileAbsent: 'los enlaces no lo muestran',
+    unreadable: 'Este mensaje no se puede leer.',
+    copy: 'Copiar a mis conversaciones',
+    empty: 'No hay mensajes.',
+  },
+};

@@ -1,0 +1,145 @@
+import type { inOrder as English } from '../order';
+import { pluralOf } from '../translating';
+
+const plural = pluralOf('fr');
+
+export const inOrder: typeof English = {
+  dialog: {
+    title: 'Étiquettes, catégorie, apparence',
+    category: 'Catégorie',
+    noCategory: 'Aucune catégorie',
+    manage: 'Gérer les étiquettes et catégories',
+    emoji: 'Émoji',
+    emojiHint: 'Affiché devant le titre.',
+    colour: 'Couleur',
+    noColour: 'Aucune',
+    colours: {
+      red: 'Rouge',
+      orange: 'Orange',
+      yellow: 'Jaune',
+      green: 'Vert',
+      teal: 'Turquoise',
+      blue: 'Bleu',
+      purple: 'Violet',
+      pink: 'Rose',
+    },
+  },
+  tags: {
+    label: 'Étiquettes',
+    add: 'Ajouter une étiquette',
+    addButton: 'Ajouter',
+    remove: (tag) => `Retirer l’étiquette ${tag}`,
+  },
+
+  settings: {
+    tab: 'Étiquettes et catégories',
+    categories: 'Catégories',
+    categoriesText:
+      'Une conversation est dans une seule au plus. Une catégorie peut en contenir d’autres.',
+    noCategories: 'Il n’y a pas encore de catégories.',
+    newCategory: 'Nouvelle catégorie',
+    newWithin: (name) => `Nouvelle catégorie dans ${name}`,
+    name: 'Nom',
+    within: 'Dans',
+    atTop: 'Aucune : au premier niveau',
+    editCategory: (name) => `Modifier ${name}`,
+    deleteCategory: (name) => `Supprimer ${name}`,
+    deleteTitle: 'Supprimer cette catégorie ?',
+    deleteText: (name, count) =>
+      count === 0
+        ? `« ${name} » est vide.`
+        : plural(
+            count,
+            `« ${name} » est supprimée ; sa conversation reste, sans catégorie.`,
+            `« ${name} » est supprimée ; ses ${count} conversations restent, sans catégorie.`,
+          ),
+    count: (count, shown) => plural(count, `${shown} conversation`, `${shown} conversations`),
+    tags: 'Étiquettes',
+    tagsText:
+      'Les plus utilisées d’abord. Renommer ou fusionner modifie chaque conversation qui les porte.',
+    noTags: 'Il n’y a pas encore d’étiquettes.',
+    find: 'Trouver une étiquette',
+    rename: 'Renommer',
+    renameTag: (tag) => `Renommer ${tag}`,
+    renameTitle: (tag) => `Renommer l’étiquette « ${tag} »`,
+    newName: 'Nouveau nom',
+    select: (tag) => `Sélectionner ${tag}`,
+    merge: 'Fusionner les étiquettes',
+    mergeSome: (count) => `Fusionner ${count} étiquettes`,
+    mergeTitle: 'Fusionner les étiquettes',
+    mergeText: (tags) => `Au lieu de ${tags}, les conversations portent une seule étiquette :`,
+    into: 'L’étiquette qui reste',
+    mergeButton: 'Fusionner',
+    changed: (count, shown) =>
+      plural(
+        count,
+        `${shown} conversation a été modifiée.`,
+        `${shown} conversations ont été modifiées.`,
+      ),
+    moreTags: 'Seules les étiquettes les plus utilisées sont affichées.',
+  },
+
+  library: {
+    filters: 'Filtres',
+    clear: 'Effacer les filtres',
+    tag: 'Avec l’étiquette',
+    addTag: 'Toute étiquette',
+    dropTag: (tag) => `Toute étiquette, pas seulement ${tag}`,
+    category: 'Dans la catégorie',
+    anyCategory: 'Toute catégorie',
+    noCategory: 'Sans catégorie',
+    pinned: 'Épinglage',
+    anyPin: 'Épinglées ou non',
+    onlyPinned: 'Épinglées',
+    notPinned: 'Non épinglées',
+    from: 'Modifiées du',
+    to: 'au',
+    sort: 'Trier par',
+    sorts: {
+      updated: 'Dernière modification',
+      created: 'Création',
+      last_message: 'Dernier message',
+      title: 'Titre',
+    },
+    columnCategory: 'Catégorie',
+    columnTags: 'Étiquettes',
+    columnAssistant: 'Assistant',
+    columnActions: 'Actions',
+    page: (from, to) => `${from}–${to}`,
+    pageOf: (from, to, total) => `${from}–${to} sur ${total}`,
+    none: 'Tout désélectionner',
+    tagAction: 'Étiqueter…',
+    untagAction: 'Retirer une étiquette…',
+    moveAction: 'Déplacer…',
+    tagTitle: (count) => `Ajouter une étiquette à ${count}`,
+    untagTitle: (count) => `Retirer une étiquette de ${count}`,
+    moveTitle: (count) => `Déplacer ${count} dans une catégorie`,
+    tagField: 'Étiquette',
+    apply: 'Appliquer',
+    done: (count, shown) =>
+      plural(
+        count,
+        `${shown} conversation est modifiée.`,
+        `${shown} conversations sont modifiées.`,
+      ),
+    undone: (count, shown) =>
+      plural(
+        count,
+        `${shown} conversation est revenue à son état antérieur.`,
+        `${shown} conversations sont revenues à leur état antérieur.`,
+      ),
+    selectMatching: (count) => `Sélectionner les ${count} qui correspondent`,
+    allSelected: (count) => `Les ${count} qui correspondent sont sélectionnées`,
+    working: 'Modification de nombreuses conversations',
+    cancelling: 'Arrêt…',
+    cancelled: 'Annulé.',
+    inProgress: 'Une autre modification de nombreuses conversations est encore en cours.',
+    reasons: {
+      not_found: 'Elles n’existent plus.',
+      changed_meanwhile: 'Elles ont été modifiées entre-temps.',
+      too_many_tags: 'Elles auraient plus de 64 étiquettes.',
+      under_hold: 'Une conservation légale les protège.',
+    },
+    pinnedMark: 'Épinglée',
+  },
+};

@@ -1,0 +1,50 @@
+import type { inSearch as English } from '../search';
+
+export const inSearch: typeof English = {
+  title: 'Recherche',
+  label: 'Mots à chercher',
+  placeholder: 'Mots des messages et des titres',
+  hint: 'Cherchez "une expression", excluez avec -mot, cherchez dans les titres avec title:mot, ou écrivez le début d’un mot et un astérisque.',
+  hits: 'Résultats',
+  nothing: (words) => `Rien ne contient « ${words} ».`,
+  total: (count, shown, isAbout) =>
+    `${isAbout ? 'Environ ' : ''}${shown} ${count < 2 ? 'résultat' : 'résultats'}`,
+  building: (percent) =>
+    `L’index est en construction : pour l’instant, ${percent} % de vos messages sont consultés.`,
+  notIndexed: (percent) =>
+    `Le service n’a pas d’index de mots ; seuls les titres et vos messages les plus récents sont consultés (${percent} %). L’exploitant peut installer chatvault-server[search].`,
+  inTitle: 'Dans le titre',
+  roles: { user: 'Vous', assistant: 'Assistant', system: 'Système', tool: 'Outil' },
+  all: 'Tous les résultats, avec filtres',
+  more: 'Plus de résultats',
+  keys: 'Les flèches choisissent, Entrée ouvre',
+  filters: {
+    title: 'Filtres',
+    clear: 'Effacer les filtres',
+    tag: 'Étiquette',
+    anyTag: 'Toute étiquette',
+    category: 'Catégorie',
+    anyCategory: 'Toute catégorie',
+    assistant: 'Assistant',
+    anyAssistant: 'Tous les assistants',
+    status: 'État',
+    anyStatus: 'Toutes',
+    active: 'Actives',
+    archived: 'Archivées',
+    role: 'Écrit par',
+    anyRole: 'Tout le monde',
+    from: 'Du',
+    to: 'Au',
+  },
+  bar: {
+    label: 'Résultats dans cette conversation',
+    place: (now, all) => `${now} sur ${all}`,
+    none: 'Aucun résultat ici',
+    count: (all) => `${all} ici`,
+    earlier: 'Résultat précédent',
+    later: 'Résultat suivant',
+    close: 'Fermer la recherche',
+    elsewhere: 'Ce message est sur une autre branche.',
+    show: 'Afficher cette branche',
+  },
+};

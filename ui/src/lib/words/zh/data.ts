@@ -1,0 +1,40 @@
+import type { data as English } from '../data';
+
+export const data: typeof English = {
+  title: '我的数据',
+  text: '这里保存的与你有关的数据。大小为数据库压缩之前的值。',
+  kinds: {
+    conversations: '对话',
+    messages: '消息',
+    attachments: '文件',
+    agents: '助手',
+    api_keys: 'API 密钥',
+    imports: '导入',
+    uploads: '等待导入的上传文件',
+    exports: '等待下载的导出',
+    search_index: '搜索索引',
+  },
+  download: '下载全部',
+  erase: '删除我的账号',
+  eraseText: [
+    '你的账号会立即关闭：所有设备上都会退出登录，API 密钥也将失效。',
+    '几分钟之内，以上全部内容都会被移除，你与他人共享的助手也不例外。',
+    '审计日志会保留你做过某事及其时间和网络地址，但所用的编号不再指向你。其中没有你写的任何文字。',
+    '数据库会记录其近期的更改。回执会说明该记录何时不再含有你的任何内容。此前制作的备份不会改变。',
+  ],
+  cannotUndo: '此操作无法撤销。',
+  password: '你的密码',
+  eraseNow: '永久删除',
+  erased: '你的账号已关闭',
+  erasedText: '请保存此页面的地址：它就是你的回执。',
+  states: {
+    removing: '正在移除与你有关的数据。',
+    pending: '已全部移除。数据库的更改记录中仍有部分内容。',
+    final: '已全部移除，包括数据库的更改记录。',
+  },
+  removed: '移除时间',
+  isFinal: '最终完成',
+  expected: (when) => `预计 ${when}`,
+  unknown: '尚未知晓',
+  documents: '已移除的文档数',
+};

@@ -23,6 +23,7 @@ const API = [
   'exports',
   'health',
   'imports',
+  'links',
   'mcp',
   'model',
   'openapi.json',
@@ -37,7 +38,7 @@ const API = [
 // Dialogs are apart: they are loaded when the first one opens.
 const SHELL = {
   name: 'shell',
-  test: /ui\/src\/(lib\/(api|composer|parts|shell|sidebar|state|store|words\/(en|index))|routes\/\(app\)\/\+layout)(?!.*(Dialog|SignInAgain|Conflict|PagedTable|Filters|Bars|Tabs|pages\.svelte))/,
+  test: /ui\/src\/(lib\/(api|composer|parts|shell|sidebar|state|store|words\/(en|index|language|problems|translated))|routes\/\(app\)\/\+layout)(?!.*(Dialog|SignInAgain|Conflict|PagedTable|Filters|Bars|Tabs|Confirm|CopyButton|Field|FileList|Gate|Loader|PageFrame|Switch|events|pages\.svelte))/,
 };
 
 export default defineConfig({

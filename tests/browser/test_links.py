@@ -6,7 +6,7 @@ from playwright.async_api import Page, expect
 
 from conftest import HttpClient, SignIn
 from support.browsing import OpenPage, violations
-from support.factories import begin, message
+from support.factories import PASSWORD, begin, message
 from support.links import link_to
 
 HOSTILE = "<img src=x onerror=alert(1)> [a](javascript:alert(2)) ![b](https://example.org/b.png)"
@@ -16,7 +16,8 @@ async def share(page: Page, conversation: dict[str, Any]) -> Any:
     """Open the dialog of links from the menu of the thread."""
     await page.goto(f"/c/{conversation['id']}")
     await page.get_by_role("main").get_by_role("button", name="Actions for Fjords").click()
-    await page.get_by_role("menuitem", name="Share by link").click()
+    await page.get_by_role("menuitem", name="Share").click()
+    await page.get_by_role("dialog").get_by_text("Links", exact=True).click()
     return page.get_by_role("dialog")
 
 
@@ -59,6 +60,21 @@ class TestDialog:
         await expect(reader.get_by_text("This link does not work")).to_be_visible()
 
 
+class TestMine:
+    async def test_are_listed_and_revoked(self, alice: HttpClient, open_page: OpenPage) -> None:
+        conversation = await begin(alice, title="Fjords", messages=[message("Which fjord first?")])
+        for _ in range(3):
+            await link_to(alice, conversation)
+        page = await open_page("/settings/links", client=alice)
+
+        await page.get_by_role("button", name="Revoke the link to “Fjords”").first.click()
+        await expect(page.get_by_text("Works", exact=True)).to_have_count(2)
+        await page.get_by_role("button", name="Revoke all").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Revoke all").click()
+        await expect(page.get_by_text("Revoked", exact=True)).to_have_count(3)
+        assert {each["state"] for each in await (await alice.get("/links")).json()} == {"revoked"}
+
+
 class TestPage:
     async def test_shows_markdown_safely_and_page_by_page(
         self, alice: HttpClient, open_page: OpenPage, constants: Any
@@ -93,3 +109,21 @@ class TestPage:
 
         await reader.wait_for_url("**/c/*")
         await expect(reader.get_by_role("main").get_by_text("Which fjord?")).to_be_visible()
+
+    async def test_leads_to_sign_in_if_it_follows_the_conversation(
+        self, alice: HttpClient, open_page: OpenPage, sign_in: SignIn
+    ) -> None:
+        await sign_in("bob")
+        conversation = await begin(alice, title="Fjords", messages=[message("Which fjord?")])
+        made = await link_to(alice, conversation, mode="live")
+        reader = await open_page(made["path"])
+
+        await reader.get_by_role("link", name="Sign in").click()
+        await reader.get_by_label("Username").fill("bob")
+        await reader.get_by_label("Password", exact=True).fill(PASSWORD)
+        await reader.get_by_role("button", name="Sign in").click()
+
+        await expect(reader.get_by_text("Which fjord?")).to_be_visible()
+        await alice.post(f"/conversations/{conversation['id']}/messages", json=message("And then?"))
+        await reader.reload()
+        await expect(reader.get_by_text("And then?")).to_be_visible()

@@ -21,7 +21,9 @@ from support.exports import SETTINGS, exported
 def kept(*numbers: int) -> dict[str, str]:
     """What the old page keeps, by its keys."""
     conversations = [exported(number) for number in numbers]
-    return {CONVERSATIONS_KEY: json.dumps(conversations), SETTINGS_KEY: json.dumps(SETTINGS)}
+    # The page would go on in the old page's language.
+    settings = SETTINGS | {"language": "en"}
+    return {CONVERSATIONS_KEY: json.dumps(conversations), SETTINGS_KEY: json.dumps(settings)}
 
 
 @pytest.fixture

@@ -182,9 +182,9 @@ class TestReview:
         await expect(page.get_by_role("row")).to_have_count(3)
 
         await page.get_by_role("link", name="Usage of bob", exact=True).click()
-        await expect(page.get_by_text("1,000 tokens in 1 request.")).to_be_visible()
+        await expect(page.get_by_role("row", name="bob 1,000 700 300 1")).to_be_visible()
         await page.get_by_role("link", name="Show everybody").click()
-        await expect(page.get_by_text("6,000 tokens in 2 requests")).to_be_visible()
+        await expect(page.get_by_role("row", name="carol 5,000")).to_be_visible()
         rows = page.get_by_role("region", name="By user").get_by_role("row")
         await expect(rows.nth(1)).to_contain_text("carol")
         await page.get_by_role("link", name="Users").click()

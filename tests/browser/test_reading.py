@@ -213,7 +213,7 @@ class TestSlowNetwork:
     ) -> None:
         client = await sign_in("alice")
         conversation = await begin(client, messages=[message("Hi"), message("Ho", "assistant")])
-        page = await open_page("/health", client=client)
+        page = await open_page("/health", client=client, own=True)
         session = await page.context.new_cdp_session(page)
         await session.send("Network.enable")
         slow = {"offline": False, "latency": 700, "downloadThroughput": 64_000}

@@ -1,8 +1,10 @@
 import createClient from 'openapi-fetch';
 import { t } from '#lib/words';
+import { problems } from '#lib/words/problems';
 import type { components, paths } from './schema';
 
 type Schemas = components['schemas'];
+export type Account = Schemas['UserDetailOut'];
 export type AdminUser = Schemas['AdminUserOut'];
 export type Agent = Schemas['AgentOut'];
 export type Agents = Schemas['AgentsOut'];
@@ -37,11 +39,27 @@ export type Part =
   | Schemas['RawPart']
   | FilePart;
 export type Preferences = Schemas['PreferencesOut'];
+export type Quota = Schemas['QuotaOut'];
+export type Grant = Schemas['GrantOut'];
+export type GrantRole = Schemas['GrantRole'];
+export type Group = Schemas['GroupSummaryOut'];
+export type GroupGrant = Schemas['GroupGrantOut'];
+export type GroupMember = Schemas['MemberOut'];
+export type GroupRole = Schemas['MemberRole'];
+export type Health = Schemas['ServiceHealthOut'];
+export type Hold = Schemas['HoldOut'];
+export type ListedQuota = Schemas['ListedQuotaOut'];
+export type MyUsage = Schemas['MyUsageOut'];
+export type Note = Schemas['NoteOut'];
+export type People = Schemas['PeopleOut'];
 export type Found = Schemas['ResultOut'];
 export type Revision = Schemas['RevisionOut'];
+export type Role = Schemas['Role'];
+export type RoleRetention = Schemas['RoleRetentionOut'];
 export type Rule = Schemas['RuleOut'];
 export type Scope = Schemas['Scope'];
 export type Server = Schemas['ServerOut'];
+export type SharedConversation = Schemas['SharedConversation'];
 export type SharedLink = Schemas['LinkOut'];
 export type SharedMessage = Schemas['SharedMessageOut'];
 export type SharedPage = Schemas['SharedOut'];
@@ -59,8 +77,10 @@ export type User = Schemas['UserOut'];
 interface ProblemBody {
   code?: string;
   detail?: string;
+  /** The name of the limit that is reached. */
+  limit?: string;
   request_id?: string;
-  errors?: { loc: (string | number)[]; msg: string }[];
+  errors?: { loc: (string | number)[]; msg: string; type?: string }[];
 }
 
 /** The service refused, with a sentence that may be shown. */
@@ -77,14 +97,19 @@ export class Refused extends Error {
     super(
       problem.code === 'foreign_origin'
         ? t.errors.foreignOrigin
-        : (problem.detail ?? t.errors.nonsense),
+        : problem.detail
+          ? problems.sentence(problem.code ?? '', problem.detail, problem.limit)
+          : t.errors.nonsense,
     );
     this.status = status;
     this.code = problem.code ?? '';
     this.requestId = problem.request_id ?? '';
     this.retryAfter = retryAfter;
     this.fields = Object.fromEntries(
-      (problem.errors ?? []).map(({ loc, msg }) => [String(loc.at(-1)), msg]),
+      (problem.errors ?? []).map(({ loc, msg, type = '' }) => [
+        String(loc.at(-1)),
+        problems.field(type, msg),
+      ]),
     );
   }
 

@@ -8,6 +8,7 @@ export class Pages<Row> {
   failure = $state('');
   #next = $state('');
   #path: string;
+  #first = '';
 
   constructor(path: string) {
     this.#path = path;
@@ -23,14 +24,20 @@ export class Pages<Row> {
       .filter(([, value]) => value)
       .map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
     this.rows = [];
-    await this.#read(`${this.#path}?${query.join('&')}`);
+    this.#first = `${this.#path}?${query.join('&')}`;
+    await this.#read(this.#first);
+  }
+
+  /** Read the first page again, and show it in place of what there is. */
+  async again(): Promise<void> {
+    if (this.#first && !this.isLoading) await this.#read(this.#first, true);
   }
 
   async more(): Promise<void> {
     if (this.#next && !this.isLoading) await this.#read(this.#next);
   }
 
-  async #read(address: string): Promise<void> {
+  async #read(address: string, isFresh = false): Promise<void> {
     this.isLoading = true;
     this.failure = '';
     try {
@@ -38,7 +45,8 @@ export class Pages<Row> {
         throw new Unreachable();
       });
       if (!response.ok) throw await refusalOf(response);
-      this.rows = [...this.rows, ...((await response.json()) as Row[])];
+      const found = (await response.json()) as Row[];
+      this.rows = isFresh ? found : [...this.rows, ...found];
       this.#next = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get('Link') ?? '')?.[1] ?? '';
       this.hasLoaded = true;
     } catch (error) {

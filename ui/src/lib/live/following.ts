@@ -62,6 +62,8 @@ export function followEvents(user: string): () => void {
     else if (frame.code === SESSION_ENDED) {
       // The answer leads to what an ended session leads to.
       ok(api.GET('/auth/me')).catch(() => undefined);
+    } else if (frame.owner_id && id && !conversations.find(id)) {
+      // What others share is not in the list of one's own.
     } else if (id && isDeletion(frame)) conversations.drop(id);
     else if (id) {
       changed.set(id, frame.version ?? Infinity);

@@ -9,6 +9,8 @@ export interface Frame {
   conversation_id?: string;
   version?: number;
   deleted?: boolean;
+  /** Whose conversation it is, where another user shares it. */
+  owner_id?: string;
   /** The fields of a conversation that changed. */
   fields?: string[];
   reply_id?: string;
@@ -47,4 +49,9 @@ export function isNewer(frame: Frame, known: { id: string; version: number | und
 
 export function isDeletion(frame: Frame): boolean {
   return frame.type === 'conversation.deleted' || frame.deleted === true;
+}
+
+/** Whether a frame tells of what stands beside a conversation: who has access, and notes. */
+export function isBeside(frame: Frame): boolean {
+  return /^(grant|note)\.|^conversation\.(un)?shared$/.test(frame.type);
 }

@@ -17,6 +17,8 @@ export class BackgroundImport {
   isUploading = $state(false);
   uploaded = $state(0);
   isConnected = $state(true);
+  /** Which limit is waited for. */
+  limit = $state('');
   isCancelling = $state(false);
   failure = $state('');
   readonly #files: File[];
@@ -47,10 +49,12 @@ export class BackgroundImport {
           signal: this.#closing.signal,
           arrived: (bytes) => (this.uploaded = before + bytes),
           connected: (isConnected) => (this.isConnected = isConnected),
+          limited: (words) => (this.limit = words),
         });
         before += file.size;
       }
       this.isUploading = false;
+      this.limit = '';
       await this.#run(true);
     });
   }

@@ -1,4 +1,4 @@
-import { api, newId, ok, Refused, refusalOf, type Upload } from '#lib/api/client';
+import { api, newId, ok, Refused, refusalOf, sentence, type Upload } from '#lib/api/client';
 import { delay, pause } from '#lib/api/waiting';
 import { local } from '#lib/store/local';
 
@@ -11,6 +11,8 @@ interface Uploading {
   /** How many bytes of the file have arrived. */
   arrived: (bytes: number) => void;
   connected: (isConnected: boolean) => void;
+  /** A limit of requests is met, which is waited for; without one the words are empty. */
+  limited: (words: string) => void;
 }
 
 /**
@@ -35,6 +37,7 @@ export async function upload(file: File, options: Uploading): Promise<string> {
       local.set(name, begun.id);
       for (let offset = begun.offset; offset < file.size; tries = 0) {
         options.connected(true);
+        options.limited('');
         options.arrived(offset);
         offset = await send(begun.id, file, offset, signal);
       }
@@ -44,8 +47,10 @@ export async function upload(file: File, options: Uploading): Promise<string> {
     } catch (error) {
       signal.throwIfAborted();
       if (!isPassing(error)) throw error;
-      options.connected(false);
-      await pause(delay(tries++), signal);
+      const wait = error instanceof Refused && error.status === 429 ? error.retryAfter * 1000 : 0;
+      options.connected(wait > 0);
+      options.limited(wait ? sentence(error) : '');
+      await pause(Math.max(wait, delay(tries++)), signal);
     }
   }
 }

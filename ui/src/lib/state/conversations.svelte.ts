@@ -3,6 +3,7 @@ import { api, ok, Refused, sentence, type Summary } from '#lib/api/client';
 import { t } from '#lib/words';
 import { PAGE, readPage, readPages } from './pages';
 import { pinned } from './pinned.svelte';
+import { session } from './session.svelte';
 
 /** A title that somebody else changed meanwhile. */
 export interface TitleConflict {
@@ -111,7 +112,7 @@ class Conversations {
     pinned.put(row);
     const mine = this.rows.find((each) => each.id === row.id);
     const others = this.rows.filter((each) => each.id !== row.id);
-    const belongs = row.status === 'active';
+    const belongs = row.status === 'active' && !session.isForeign(row);
     if (belongs && !mine) this.total += 1;
     if (!belongs && mine) this.total -= 1;
     this.rows = belongs ? sorted([row, ...others]) : others;

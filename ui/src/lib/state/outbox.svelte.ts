@@ -16,9 +16,17 @@ interface Wanted {
   files?: FilePart[];
   agentId?: string | null;
   withTools?: boolean;
+  /** Nobody is asked to answer, as by a guest. */
+  isPlain?: boolean;
 }
 
 type Receiver = (entry: Entry, response: Response) => Promise<void> | void;
+
+/** Whether it is sent again by itself; not what waits until tomorrow. */
+function isLater({ code, isPassing }: Refused): boolean {
+  const isForToday = code === 'daily_limit_reached';
+  return code === 'reply_in_progress' || (isPassing && !code.startsWith('model_') && !isForToday);
+}
 
 /** Messages on their way: kept before the first try, and sent until the service has taken them. */
 class Outbox {
@@ -77,9 +85,9 @@ class Outbox {
     for (const entry of this.entries) void this.#deliver(entry.id);
   }
 
-  #entry({ conversation, content, files = [], agentId, withTools }: Wanted): Entry {
+  #entry({ conversation, content, files = [], agentId, withTools, isPlain }: Wanted): Entry {
     const id = newId();
-    const answers = session.config?.model_configured ?? false;
+    const answers = !isPlain && (session.config?.model_configured ?? false);
     const shown = content ? [{ type: 'text', text: content }, ...files] : files;
     const said = { id, role: 'user', content, ...(files.length ? { parts: shown } : {}) };
     const isNew = conversation === NEW;
@@ -183,9 +191,9 @@ class Outbox {
     if (isNetwork) return false;
     if (error instanceof Refused) {
       if (error.code === 'authentication_required') return true;
-      const isLater =
-        (error.isPassing && !error.code.startsWith('model_')) || error.code === 'reply_in_progress';
-      if (isLater) {
+      if (isLater(error)) {
+        // A limit that is met is said while the message waits.
+        if (error.status === 429) await this.#change(entry.id, { reason: sentence(error) });
         await pause(error.retryAfter * 1000);
         return false;
       }

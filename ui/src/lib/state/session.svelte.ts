@@ -3,13 +3,18 @@ import {
   ok,
   onUnauthenticated,
   Refused,
+  Unreachable,
   type Preferences,
   type UiConfig,
   type User,
 } from '#lib/api/client';
+import { language, match, type Tag } from '#lib/words/language.svelte';
 import { forgetEverything } from '#lib/store/database';
 import { local } from '#lib/store/local';
 import { tell } from './tabs';
+
+/** Some preferences; null sets one back. */
+type Changes = { [Name in keyof Preferences]?: Preferences[Name] | null };
 
 /** Who is signed in, and what they chose. */
 class Session {
@@ -43,6 +48,11 @@ class Session {
   /** May see the accounts, and what everybody uses. */
   get isAdmin(): boolean {
     return this.user?.role === 'admin';
+  }
+
+  /** Whether a conversation is somebody else's. */
+  isForeign(row: { user_id: string }): boolean {
+    return this.user !== null && row.user_id !== this.user.id;
   }
 
   /** Ask the service who this is, once; nobody is asked for who never signed in. */
@@ -90,6 +100,8 @@ class Session {
   async readPreferences(): Promise<void> {
     this.preferences = await ok(api.GET('/users/me/preferences'));
     showTheme(this.preferences.theme);
+    // Where its words cannot be read, the page stays in the language that it is in.
+    await language.choose(this.language).catch(() => undefined);
   }
 
   /** Sign out, and leave nothing of this person on the screen or in the browser. */
@@ -122,9 +134,24 @@ class Session {
     location.replace(next);
   }
 
-  async prefer(changes: Partial<Preferences>): Promise<void> {
+  async prefer(changes: Changes): Promise<void> {
     this.preferences = await ok(api.PATCH('/users/me/preferences', { body: changes as never }));
     showTheme(this.preferences.theme);
+  }
+
+  /** The language that was chosen; null for that of the browser. */
+  get language(): Tag | null {
+    const { language: tag = 'en', display_settings: display } = this.preferences ?? {};
+    // The service answers "en" for everybody who never chose one, too.
+    return tag !== 'en' || display?.languageChosen === true ? (match([tag]) ?? null) : null;
+  }
+
+  /** Choose a language, or that of the browser. */
+  async preferLanguage(tag: Tag | null): Promise<void> {
+    await this.prefer({ language: tag, display_settings: { languageChosen: tag !== null } });
+    await language.choose(tag).catch(() => {
+      throw new Unreachable();
+    });
   }
 
   async preferDisplay(name: string, value: boolean): Promise<void> {

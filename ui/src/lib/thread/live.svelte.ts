@@ -1,4 +1,11 @@
+import type { ReplyEvent } from '#lib/api/events';
+import { problems } from '#lib/words/problems';
 import type { Announcer } from './announcer.svelte';
+
+/** Return why an answer failed, as its last event tells. */
+export function failureOf({ data }: ReplyEvent): Error {
+  return new Error(problems.sentence(String(data.code), String(data.detail)));
+}
 
 /** An answer while it comes. Pieces are gathered and shown once a frame. */
 export class LiveReply {

@@ -9,16 +9,17 @@ import {
 } from '#lib/api/client';
 import { follow, read, type ReplyEvent } from '#lib/api/events';
 import { WhileSeen } from '#lib/api/waiting';
-import { Attachments } from '#lib/held/attachments.svelte';
-import { hasGap, isDeletion, isNewer, type Frame } from '#lib/live/frames';
+import { hasGap, isBeside, isDeletion, isNewer, type Frame } from '#lib/live/frames';
 import { gathered } from '#lib/live/gathered';
 import { live as events } from '#lib/live/live';
 import { conversations } from '#lib/state/conversations.svelte';
+import { people, type Rights } from '#lib/sharing/people.svelte';
 import { outbox } from '#lib/state/outbox.svelte';
 import type { Entry } from '#lib/store/database';
 import { Announcer } from './announcer.svelte';
+import { lookAgain, readBeside } from './beside';
 import { Calls } from './calls';
-import { LiveReply } from './live.svelte';
+import { failureOf, LiveReply } from './live.svelte';
 import { MessageWindow } from './window.svelte';
 import { MOST, withoutFar } from './window';
 
@@ -27,7 +28,6 @@ const REST = 50;
 
 /** One conversation as it is shown: a window of its messages, and the answer that comes now. */
 export class Thread extends MessageWindow {
-  readonly id: string;
   conversation = $state.raw<Summary | null>(null);
   isLoading = $state(true);
   failure = $state('');
@@ -39,7 +39,6 @@ export class Thread extends MessageWindow {
   trouble = $state('');
   /** Says to screen readers what comes. */
   readonly announcer = new Announcer();
-  readonly attachments: Attachments;
   readonly #closing: AbortController;
   #stopReceiving: () => void;
   readonly #refreshSoon: () => void;
@@ -50,9 +49,7 @@ export class Thread extends MessageWindow {
 
   constructor(id: string) {
     const closing = new AbortController();
-    super(new Calls(id, closing.signal));
-    this.id = id;
-    this.attachments = new Attachments(id);
+    super(id, new Calls(id, closing.signal));
     this.#closing = closing;
     this.#stopReceiving = outbox.receive(id, (entry, response) => this.#taken(entry, response));
     this.#refreshSoon = gathered(() => this.refresh(), REST, closing.signal);
@@ -63,6 +60,11 @@ export class Thread extends MessageWindow {
     this.#stopReceiving();
     this.announcer.stop();
     this.#closing.abort();
+  }
+
+  /** What whoever looks may do here. */
+  get rights(): Rights {
+    return people.rightsIn(this.conversation);
   }
 
   get lastAnswer(): Message | undefined {
@@ -81,6 +83,7 @@ export class Thread extends MessageWindow {
         conversations.read(this.id),
         seq === undefined ? this.toNewest() : this.jump(seq),
       ]);
+      await readBeside(this, conversation);
       this.conversation = conversation;
       const needsAnswer = this.messages.at(-1)?.role === 'user' && seq === undefined;
       const replyId =
@@ -98,7 +101,8 @@ export class Thread extends MessageWindow {
   /** Show what a frame tells of, unless this tab did it. */
   #heed = (frame: Frame) => {
     const known = { id: this.id, version: this.conversation?.version };
-    if (isNewer(frame, known) && isDeletion(frame)) this.isGone = true;
+    if (frame.conversation_id === this.id && isBeside(frame)) void lookAgain(this);
+    else if (isNewer(frame, known) && isDeletion(frame)) this.isGone = true;
     else if (!hasGap(frame) && !isNewer(frame, known)) return;
     else if (!this.live || frame.reply_id !== this.live.replyId) this.#refreshSoon();
   };
@@ -216,7 +220,7 @@ export class Thread extends MessageWindow {
         break;
       case 'error':
         if (message) this.put(message, live.replaces);
-        this.#fail(live, new Error(String(event.data.detail)));
+        this.#fail(live, failureOf(event));
         break;
     }
   }
@@ -317,7 +321,7 @@ export class Thread extends MessageWindow {
   /** Change a message's words; the error is a 412 where it changed meanwhile. */
   async edit(message: Message, content: string): Promise<void> {
     this.put(await this.calls.edit(message, content));
-    this.#changed();
+    void this.#readConversation();
   }
 
   /** What the service has of a message now. */
@@ -330,7 +334,7 @@ export class Thread extends MessageWindow {
   async delete(message: Message): Promise<void> {
     await this.calls.delete(message);
     this.messages = this.messages.filter((each) => each.id !== message.id);
-    this.#changed();
+    void this.#readConversation();
   }
 
   revisions(message: Message): Promise<Revision[]> {
@@ -348,9 +352,5 @@ export class Thread extends MessageWindow {
     const last = this.lastAnswer;
     const isPending = last?.commands?.some((each) => each.status === 'pending') ?? false;
     return last && isPending ? this.calls.waitingReply(last) : null;
-  }
-
-  #changed(): void {
-    void this.#readConversation();
   }
 }

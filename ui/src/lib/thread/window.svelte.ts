@@ -1,4 +1,6 @@
 import type { Message } from '#lib/api/client';
+import { Attachments } from '#lib/held/attachments.svelte';
+import { Notes } from '#lib/notes/notes.svelte';
 import { Branches } from './branches.svelte';
 import type { Calls } from './calls';
 import { inserted, MOST, reread, withoutFar } from './window';
@@ -7,6 +9,7 @@ const nothing = () => undefined;
 
 /** The messages of a conversation that are shown: a part of the branch that is chosen. */
 export class MessageWindow {
+  readonly id: string;
   /** A run of the branch's messages without gaps, oldest first. */
   messages = $state.raw<Message[]>([]);
   hasOlder = $state(false);
@@ -16,12 +19,17 @@ export class MessageWindow {
   /** The message that was gone to, and is marked. */
   target = $state.raw<{ seq: number; takesFocus: boolean } | null>(null);
   readonly branches = new Branches();
+  readonly attachments: Attachments;
+  readonly notes: Notes;
   protected readonly calls: Calls;
   /** Ids of the messages that somebody edits here. */
   #held: readonly string[] = [];
 
-  constructor(calls: Calls) {
+  constructor(id: string, calls: Calls) {
+    this.id = id;
     this.calls = calls;
+    this.attachments = new Attachments(id);
+    this.notes = new Notes(id);
   }
 
   async toNewest(): Promise<void> {

@@ -12,7 +12,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ PASSWORD = "correct horse"  # noqa: S105  # of a measurement
 LENGTH = 10
 GB = 1_000_000_000
 KILLS = 2
+PAUSE = 4.0
 OPEN = frozenset({"queued", "waiting", "running"})
 
 
@@ -113,18 +114,37 @@ async def upload(machine: Machine, path: Path, size: int) -> str:
     return upload_id
 
 
-async def follow(
-    machine: Machine, path: str, done: Callable[[Any], int], total: int, kills: int = KILLS
-) -> Any:
-    """Wait for the end of a job, and kill the service a few times on the way; return the job."""
-    marks: Iterator[int] = (total * number // (kills + 1) for number in range(1, kills + 1))
-    mark = next(marks, None)
+async def follow(machine: Machine, path: str, is_due: Callable[[Any, int, float], bool]) -> Any:
+    """Wait for the end of a job, and kill the service on the way; return the job.
+
+    Args:
+        machine: the service.
+        path: the job's.
+        is_due: whether to kill it, by the job, the kills so far and the seconds since the last.
+
+    Raises:
+        RuntimeError: the job ended before it was killed as often as it should be.
+    """
+    killed, began = 0, time.perf_counter()
     while (job := await machine.ask("GET", path))["state"] in OPEN:
-        if mark is not None and done(job) >= mark:
-            mark = next(marks, None)
+        if killed < KILLS and is_due(job, killed, time.perf_counter() - began):
+            print(f"  {job['state']}, {job['done']:,} done", flush=True)
             await machine.kill()
-        await asyncio.sleep(0.2)
+            killed, began = killed + 1, time.perf_counter()
+        await asyncio.sleep(0.1)
+    if killed < KILLS:
+        raise RuntimeError(f"{path} ended after {killed} kills")
     return job
+
+
+def at_parts(total: int) -> Callable[[Any, int, float], bool]:
+    """Return the condition that the next part of the work is done."""
+    return lambda job, killed, _: bool(job["done"] >= total * (killed + 1) // (KILLS + 1))
+
+
+def at_seconds(job: Any, _killed: int, seconds: float) -> bool:
+    """Tell whether a job has run for some seconds; exports say seldom how far they are."""
+    return job["state"] == "running" and seconds >= PAUSE
 
 
 async def timed(name: str, size: int, work: Awaitable[Any]) -> Any:
@@ -152,14 +172,14 @@ async def measure(folder: Path, gigabytes: float) -> None:
         source.unlink()
         job = await machine.ask("POST", "/imports", params={"upload_id": upload_id})
         path = f"/imports/{job['id']}"
-        job = await timed("import", size, follow(machine, path, lambda it: it["done"], count))
+        job = await timed("import", size, follow(machine, path, at_parts(count)))
         told = {name: value for name, value in job["report"].items() if value and name != "formats"}
         print(f"  {job['state']}: {told}", flush=True)
         machine.note_memory()
         print(f"  peak memory of the service: {machine.peak_mb:.0f} MB", flush=True)
         job = await machine.ask("POST", "/exports", json={"format": "ndjson"})
         path = f"/exports/{job['id']}"
-        job = await timed("export", size, follow(machine, path, lambda it: it["done"], count))
+        job = await timed("export", size, follow(machine, path, at_seconds))
         lines = await count_lines(machine, path, len(job["parts"]))
         print(
             f"  {job['state']}: {len(job['parts'])} parts with {lines:,} conversations", flush=True

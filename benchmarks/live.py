@@ -145,6 +145,7 @@ async def one_round(service: Service) -> tuple[float, float, list[Client], float
     costs, rate = [], 0.0
     for listens in (False, True):
         if listens:
+            await asyncio.sleep(2.0)  # for the events of what came before
             await asyncio.gather(*(client.listen() for client in clients))
         before = sum(map(cpu_seconds, measured))
         count, seconds = await load(clients)
@@ -174,6 +175,7 @@ def main() -> None:
     rounds, idle = (int(each) for each in [*sys.argv[1:], "4", "2000"][:2])
     settings: dict[str, Any] = {
         "connections_per_address": 0,
+        "live_connections": USERS + idle + 1,
         "log_level": "warning",
         "ui": "off",
         "host": "127.0.0.1",

@@ -192,6 +192,11 @@ export function sentence(error: unknown): string {
   return error instanceof Error && error.message ? error.message : t.errors.unknown;
 }
 
+/** The stable code of a refusal; empty for anything else. */
+export function codeOf(error: unknown): string {
+  return error instanceof Refused ? error.code : '';
+}
+
 /** A random id; `crypto.randomUUID` is not there by plain HTTP. */
 export function newId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -136,6 +136,7 @@ from chatvault.sharing.service import SharingDeps
 from chatvault.tags import routes as tags
 from chatvault.tasks import Loops
 from chatvault.tokens import Tokenizer
+from chatvault.usage.routes import LIMITS
 from chatvault.vault.opening import load_vault
 
 GUESTS = web.AppKey("guests", Guests)
@@ -177,7 +178,7 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     counters = client[settings.mongodb_database][COLLECTION]
     storage = CounterStorage(counters)
-    app[quotas.QUOTA_BOOK], app[ADMIT], app[LEDGER] = open_quotas(counters)
+    app[quotas.QUOTA_BOOK], app[ADMIT], app[LEDGER], app[LIMITS] = open_quotas(counters)
     app[COMMITS] = commits = CommitQueue(store, metrics=metrics.commits, ledger=app[LEDGER])
     audit_keys = load_key_ring(settings)
     app[SECRET_KEY] = key = load_secret_key(settings)
@@ -272,10 +273,7 @@ def _add_order(app: web.Application, storage: CounterStorage, turns: BulkTurns) 
     grant_rate = Rate(storage, name="grant", per_minute=GRANTS_PER_MINUTE)
     app[notes.NOTE_DEPS] = NoteDeps(app[COMMITS], app[RECORDER])
     app[sharing.SHARING_DEPS] = SharingDeps(
-        app[COMMITS],
-        app[RECORDER],
-        grant_rate,
-        app[GUESTS].end,
+        app[COMMITS], app[RECORDER], grant_rate, app[GUESTS].end
     )
     app[groups.GROUP_DEPS] = GroupDeps(app[sharing.SHARING_DEPS], asyncio.Event())
 

@@ -49,6 +49,11 @@ def first_day(days: int) -> str:
     return (now() - timedelta(days=days - 1)).strftime("%Y-%m-%d")
 
 
+def end_of_today() -> datetime:
+    """Return the next midnight in UTC."""
+    return now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
 def to_milliseconds(value: datetime) -> datetime:
     """Return the instant in UTC, cut to milliseconds; a time without zone is taken as UTC."""
     if value.tzinfo is None:

@@ -1,6 +1,7 @@
 """The kinds of operations and of limits that doors and services both speak of."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -31,6 +32,33 @@ PER_MINUTE = {
     OperationClass.SEARCH: LimitName.SEARCHES_PER_MINUTE,
     OperationClass.EXPORT: LimitName.EXPORTS_PER_MINUTE,
 }
+
+
+class LimitOf(StrEnum):
+    """The kinds of subjects that have limits."""
+
+    ROLE = "role"
+    USER = "user"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """A limit that holds for somebody, and what is used of it.
+
+    Attributes:
+        name: what it limits.
+        of: whether it is that of the role, of the user, or of the API key in use.
+        amount: how much it allows.
+        used: about how much is used; what other processes have leased counts as used.
+        resets_at: when nothing is used again; None for what does not begin again, or has not begun.
+    """
+
+    name: LimitName
+    of: LimitOf
+    amount: int
+    used: int
+    resets_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,15 @@ async def test_usage_is_charted_for_all_and_for_one(
     await expect(page.get_by_text("1,500 in all")).to_be_visible()
     assert await violations(page) == []
 
+    await root.put("/admin/quotas/admin", json={"tokens_per_day": 4000, "stored_bytes": 5 * 10**6})
+    await insert_usage("root", (60, 40))
     await page.goto("/settings/usage")
+    limits = page.get_by_role("region", name="Your limits")
+    await expect(limits.get_by_role("meter", name="Tokens a day")).to_have_attribute("value", "100")
+    await expect(limits.get_by_text("100 of 4,000 used")).to_be_visible()
+    await expect(limits.get_by_text("3,900 left")).to_be_visible()
+    await expect(limits.get_by_text("0 bytes of 5 MB used")).to_be_visible()
+    assert await violations(page) == []
     await page.get_by_label("Period").select_option("Last 90 days")
-    await expect(page.get_by_text("15 in all")).to_be_visible()
+    await expect(page.get_by_text("115 in all")).to_be_visible()
     await expect(page.get_by_text("Stored messages now")).to_be_visible()

@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from chatvault.actor import Role
+from chatvault.background import LEDGER
 from chatvault.quotas.book import QuotaBook
+from chatvault.quotas.ledger import QuotaLedger
 from chatvault.quotas.routes import QUOTA_BOOK
 from conftest import HttpClient, SignIn
 from support.answers import problem
-from support.factories import begin
+from support.factories import begin, message
 from support.keys import key_of, program
 from support.sharing import leave
+from support.using import insert_usage
 
 pytestmark = pytest.mark.usefixtures("own_application")
 
@@ -43,6 +46,13 @@ def book_of(browser: HttpClient) -> QuotaBook:
     server: Any = browser.server
     book: QuotaBook = server.app[QUOTA_BOOK]
     return book
+
+
+def ledger_of(browser: HttpClient) -> QuotaLedger:
+    """What counts the bytes that a process of the service stores."""
+    server: Any = browser.server
+    ledger: QuotaLedger = server.app[LEDGER]
+    return ledger
 
 
 class TestLimits:
@@ -133,6 +143,75 @@ class TestHeaders:
         assert found["limit"] == "reads_per_minute"
         assert 1 <= int(answer.headers["Retry-After"]) <= 60
         assert re.fullmatch('"read";r=0;t=(59|60)', answer.headers["RateLimit"])
+
+
+async def limits_of(browser: HttpClient) -> list[dict[str, Any]]:
+    answer = await browser.get("/usage")
+    assert answer.status == 200, await answer.text()
+    found: list[dict[str, Any]] = (await answer.json())["limits"]
+    return found
+
+
+class TestOwnLimits:
+    async def test_show_what_is_left(self, admin: HttpClient, alice: HttpClient) -> None:
+        await insert_usage("alice", (20, 10))
+        await limit(
+            admin,
+            "user",
+            writes_per_minute=40,
+            searches_per_minute=9,
+            messages_per_day=5,
+            tokens_per_day=10**6,
+            stored_bytes=10,
+        )
+        await limit(admin, await user_id(alice), stored_bytes=10**6)
+        await begin(alice, messages=[message("Hello"), message("Which fjord?")])
+        await ledger_of(alice).flush()
+
+        shown = {each["limit"]: each for each in await limits_of(alice)}
+
+        writes, bytes_ = shown["writes_per_minute"], shown["stored_bytes"]
+        assert (writes["of"], writes["amount"], writes["used"], writes["left"]) == (
+            "role", 40, 1, 39,
+        )  # fmt: skip
+        assert writes["resets_at"] is not None
+        searches = shown["searches_per_minute"]
+        assert (searches["used"], searches["left"], searches["resets_at"]) == (0, 9, None)
+        assert (shown["messages_per_day"]["used"], shown["messages_per_day"]["left"]) == (2, 3)
+        assert shown["messages_per_day"]["resets_at"].endswith("T00:00:00.000Z")
+        assert shown["tokens_per_day"]["used"] == 30
+        assert (bytes_["of"], bytes_["amount"]) == ("user", 10**6)
+        assert 0 < bytes_["used"] == 10**6 - bytes_["left"]
+        assert "reads_per_minute" not in shown
+
+    async def test_of_an_api_key_are_shown_to_it_alone(
+        self, admin: HttpClient, alice: HttpClient
+    ) -> None:
+        key = await key_of()
+        await limit(admin, "user", reads_per_minute=100)
+        await limit(admin, f"key:{key.key_id}", reads_per_minute=10)
+        client = program(alice, key)
+
+        found = [(each["of"], each["used"], each["left"]) for each in await limits_of(client)]
+
+        assert found == [("role", 1, 99), ("key", 1, 9)]
+        assert [each["of"] for each in await limits_of(alice)] == ["role"]
+        await leave(client)
+
+    async def test_are_none_without_quotas(self, alice: HttpClient) -> None:
+        assert await limits_of(alice) == []
+
+    async def test_show_a_limit_that_was_lowered_as_used_up(
+        self, admin: HttpClient, alice: HttpClient
+    ) -> None:
+        await limit(admin, "user", reads_per_minute=40)
+        await statuses(alice, 5)
+        await limit(admin, await user_id(alice), writes_per_minute=1, reads_per_minute=8)
+
+        [reads, writes] = await limits_of(alice)
+
+        assert (reads["of"], reads["used"], reads["left"]) == ("user", 6, 2)
+        assert (writes["of"], writes["used"]) == ("user", 0)
 
 
 class TestTwoProcesses:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,6 +54,19 @@ class Taken:
     is_granted: bool
     left: int
     resets_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The part of an allowance that is used, the leases of other processes included.
+
+    Attributes:
+        amount: how much.
+        resets_at: when the window ends; None if none has begun.
+    """
+
+    amount: int
+    resets_at: datetime | None
 
 
 @dataclass(slots=True)
@@ -142,6 +156,22 @@ class Allowances:
         share = self._shares.get(name)
         if share is not None and time.monotonic() < share.ends_at:
             share.left += amount
+
+    async def look(self, names: Collection[str]) -> dict[str, Used]:
+        """Return what is used of those of these allowances of which anything is.
+
+        Raises:
+            PyMongoError: the database cannot be reached.
+        """
+        which = {"_id": {"$in": list(names)}, "$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+        found = self._collection.find(which, {"taken": True, "expires_at": True})
+        used = {}
+        async for each in found:
+            share = self._shares.get(each["_id"])
+            is_leased = share is not None and time.monotonic() < share.ends_at
+            left = share.left if share is not None and is_leased else 0
+            used[each["_id"]] = Used(max(0, each["taken"] - left), each["expires_at"])
+        return used
 
     def _add(self, name: str) -> _Share:
         if len(self._shares) >= MANY_NAMES:

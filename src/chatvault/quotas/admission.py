@@ -5,6 +5,7 @@ from chatvault.errors import RateReached
 from chatvault.limits import PER_MINUTE, LimitName, OperationClass, RateState
 from chatvault.mongodb.allowances import Allowances, Taken, Window
 from chatvault.quotas.book import QuotaBook
+from chatvault.quotas.counters import counter_of_key, counter_of_user
 
 MINUTE = 60
 
@@ -31,15 +32,14 @@ class Admission:
             return ()
         name = PER_MINUTE[kind]
         counters = (
-            (kind.value, f"user/{actor.owner_id}", self._limit_of_user(actor, name)),
-            (f"key-{kind}", f"key/{actor.key_id}", self._book.limit_of_key(actor, name)),
+            (kind.value, counter_of_user(actor, kind), self._limit_of_user(actor, name)),
+            (f"key-{kind}", counter_of_key(actor, kind), self._book.limit_of_key(actor, name)),
         )
         states: tuple[RateState, ...] = ()
         counted: list[str] = []
-        for policy, whose, amount in counters:
+        for policy, counter, amount in counters:
             if amount is None:
                 continue
-            counter = f"{whose}/{kind}"
             taken = await self._allowances.take(counter, Window(amount, MINUTE))
             states += (_state(policy, amount, taken),)
             if not taken.is_granted:

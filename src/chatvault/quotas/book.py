@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import structlog
@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from chatvault.actor import Actor, Role
-from chatvault.limits import LimitName
+from chatvault.limits import LimitName, LimitOf
 from chatvault.quotas.models import Quota, Subject
 
 # How soon a limit that another process has set is in force here.
@@ -49,6 +49,15 @@ class QuotaBook:
         if actor.key_id is None:
             return None
         return self._limits.get(Subject(key_id=actor.key_id).name, NO_LIMITS).get(name)
+
+    def limits_of(self, actor: Actor) -> Iterator[tuple[LimitName, LimitOf, int]]:
+        """Return the limits that hold for an actor, those of the API key beside the user's."""
+        own = self._limits.get(str(actor.owner_id), NO_LIMITS)
+        for name in LimitName:
+            if (amount := self.limit_of(actor.owner_id, actor.role, name)) is not None:
+                yield name, LimitOf.USER if name in own else LimitOf.ROLE, amount
+            if (amount := self.limit_of_key(actor, name)) is not None:
+                yield name, LimitOf.KEY, amount
 
     def limits(self, name: LimitName) -> bool:
         """Whether anybody has a limit of this name."""

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import structlog
 from bson import ObjectId
@@ -13,10 +12,11 @@ from chatvault.accounts.models import User
 from chatvault.actor import Actor, Role
 from chatvault.conversations.commits.ledger import Reservation
 from chatvault.errors import DailyLimitReached, StorageFull
-from chatvault.fields import first_day
+from chatvault.fields import end_of_today, first_day, now
 from chatvault.limits import LimitName
 from chatvault.mongodb.allowances import DAY_SECONDS, Allowances, Window
 from chatvault.quotas.book import QuotaBook
+from chatvault.quotas.counters import MESSAGES, counter_of_key, counter_of_user
 from chatvault.usage.metering import FLUSH_SECONDS, Meter, count_stored, read_totals
 from chatvault.usage.models import Usage
 
@@ -75,9 +75,9 @@ class QuotaLedger:
     async def _reserve_messages(self, wanted: Reservation) -> None:
         actor, name = wanted.actor, LimitName.MESSAGES_PER_DAY
         counters = (
-            (f"key/{actor.key_id}/messages", self._book.limit_of_key(actor, name)),
+            (counter_of_key(actor, MESSAGES), self._book.limit_of_key(actor, name)),
             (
-                f"user/{actor.user_id}/messages",
+                counter_of_user(actor, MESSAGES),
                 self._book.limit_of(actor.owner_id, actor.role, name),
             ),
         )
@@ -189,6 +189,4 @@ def _reached(name: LimitName, amount: int, resets_in: float) -> DailyLimitReache
 
 
 def _seconds_of_today() -> float:
-    at = datetime.now(UTC)
-    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    return (midnight - at).total_seconds()
+    return (end_of_today() - now()).total_seconds()

@@ -11,7 +11,9 @@ from chatvault.mongodb.allowances import Allowances
 from chatvault.quotas.admission import Admission
 from chatvault.quotas.book import QuotaBook
 from chatvault.quotas.ledger import QuotaLedger
+from chatvault.quotas.reading import LimitReader
 from chatvault.usage.metering import Meter
+from chatvault.usage.service import ReadLimits
 
 # Counts a request against the limits of requests a minute.
 Admit = Callable[[Actor, OperationClass], Awaitable[tuple[RateState, ...]]]
@@ -19,7 +21,9 @@ Admit = Callable[[Actor, OperationClass], Awaitable[tuple[RateState, ...]]]
 
 def open_quotas(
     counters: AsyncCollection[dict[str, Any]],
-) -> tuple[QuotaBook, Admit, QuotaLedger]:
-    """Return the limits, what admits requests within them, and what counts additions."""
+) -> tuple[QuotaBook, Admit, QuotaLedger, ReadLimits]:
+    """Return the limits, what admits requests within them, counts additions, and tells them."""
     book, allowances = QuotaBook(), Allowances(counters)
-    return book, Admission(book, allowances).admit, QuotaLedger(book, allowances, Meter())
+    ledger = QuotaLedger(book, allowances, Meter())
+    admit, read = Admission(book, allowances).admit, LimitReader(book, allowances).read
+    return book, admit, ledger, read

@@ -19,6 +19,7 @@ from chatvault.usage.schemas import (
     cursor_after,
 )
 
+LIMITS: web.AppKey[service.ReadLimits] = web.AppKey("limits")
 routes = Routes("usage")
 
 
@@ -68,8 +69,11 @@ async def count_usage(request: web.Request, actor: Actor, query: UsageQuery) -> 
     returns=MyUsageOut,
 )
 async def list_usage(request: web.Request, actor: Actor, query: DaysQuery) -> web.StreamResponse:
-    """List my tokens, messages and bytes by day, oldest first.
+    """List my tokens, messages and bytes by day, oldest first, and the limits that hold for me.
 
-    Days without any are left out. The newest seconds may be missing.
+    Days without any are left out. The newest seconds may be missing. With an API key its limits
+    come beside those of its user.
     """
-    return json_response(await service.list_mine(actor, request.app[RECORDER], query=query))
+    app = request.app
+    shown = await service.list_mine(actor, app[RECORDER], app[LIMITS], query=query)
+    return json_response(shown)

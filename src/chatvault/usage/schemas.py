@@ -15,7 +15,8 @@ from chatvault.cursors import (
     encode_name_cursor,
     not_ours,
 )
-from chatvault.fields import Id, Raw, first_day
+from chatvault.fields import Id, Instant, Raw, first_day
+from chatvault.limits import LimitName, LimitOf, LimitState
 
 
 class StatsQuery(BaseModel):
@@ -126,10 +127,36 @@ class DayUsageOut(BaseModel):
     bytes: int = Field(description="by which conversations have grown")
 
 
+class LimitOut(BaseModel):
+    """A limit that holds for oneself, and what is used of it."""
+
+    limit: LimitName
+    of: LimitOf = Field(description="of whom: one's role, oneself, or the API key in use")
+    amount: int
+    used: int = Field(description="about; what worker processes have set aside counts as used")
+    left: int
+    resets_at: Instant | None = Field(
+        description="when nothing is used again; null for bytes, and for a minute not yet begun"
+    )
+
+
+def limit_wire(state: LimitState) -> LimitOut:
+    """Return a limit as the API shows it."""
+    return LimitOut(
+        limit=state.name,
+        of=state.of,
+        amount=state.amount,
+        used=state.used,
+        left=max(0, state.amount - state.used),
+        resets_at=state.resets_at,
+    )
+
+
 class MyUsageOut(BaseModel):
-    """One's own counts."""
+    """One's own counts, and limits; there are none unless an administrator has set some."""
 
     stored_bytes: int = Field(description="of all messages, those in the trash included")
+    limits: list[LimitOut]
     days: list[DayUsageOut]
 
 

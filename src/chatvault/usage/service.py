@@ -1,6 +1,7 @@
 """Statistics of one user."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from chatvault.access import Access
@@ -12,10 +13,14 @@ from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.models import Conversation, Status
 from chatvault.fields import Raw, first_day
+from chatvault.limits import LimitState
 from chatvault.usage.counts import SUMS, adding_up
 from chatvault.usage.metering import count_stored, read_totals
 from chatvault.usage.models import Usage
-from chatvault.usage.schemas import DaysQuery
+from chatvault.usage.schemas import DaysQuery, limit_wire
+
+# Tells the limits that hold for an actor; the number is the bytes that they store.
+ReadLimits = Callable[[Actor, int], Awaitable[list[LimitState]]]
 
 
 async def stats(actor: Actor, recorder: Recorder, *, days: int) -> Raw:
@@ -37,14 +42,18 @@ async def stats(actor: Actor, recorder: Recorder, *, days: int) -> Raw:
     return shown
 
 
-async def list_mine(actor: Actor, recorder: Recorder, *, query: DaysQuery) -> Raw:
-    """Return the actor's usage by day, oldest first, and the bytes stored; itself audited."""
+async def list_mine(
+    actor: Actor, recorder: Recorder, read_limits: ReadLimits, *, query: DaysQuery
+) -> Raw:
+    """Return the actor's usage by day, oldest first, bytes stored, and limits; itself audited."""
     days = await list_days(actor, query.to_days())
     stored = (await read_totals([actor.owner_id])).get(actor.owner_id)
     if stored is None:
         stored = await count_stored(actor.owner_id)
+    stored = max(0, stored)
+    limits = await read_limits(actor, stored)
     await recorder.record(audit.entry(actor, Action.USAGE_LIST_MINE))
-    return {"stored_bytes": max(0, stored), "days": days}
+    return {"stored_bytes": stored, "limits": [limit_wire(each) for each in limits], "days": days}
 
 
 async def list_days(actor: Actor, days: Raw) -> list[Raw]:

@@ -55,5 +55,11 @@ const english = {
   daysAreUtc: 'Days are UTC.',
   storedNow: 'Stored messages now',
   none: 'Nothing was used in these days.',
+
+  mine: 'Your limits',
+  noneOfMine: 'You have no limits here, beside the fixed ones that everybody has.',
+  used: (used: string, amount: string) => `${used} of ${amount} used`,
+  left: (left: string) => `${left} left`,
+  resets: (when: string) => `all again ${when}`,
 };
 export const quotas = translated('quotas', english);

@@ -54,4 +54,10 @@ export const quotas: typeof English = {
   daysAreUtc: 'Tage nach UTC.',
   storedNow: 'Gespeicherte Nachrichten jetzt',
   none: 'In diesen Tagen wurde nichts verbraucht.',
+
+  mine: 'Deine Grenzen',
+  noneOfMine: 'Für dich gelten hier keine Grenzen außer den festen, die alle haben.',
+  used: (used, amount) => `${used} von ${amount} verbraucht`,
+  left: (left) => `${left} übrig`,
+  resets: (when) => `${when} wieder alles`,
 };

@@ -54,4 +54,10 @@ export const quotas: typeof English = {
   daysAreUtc: 'Los días son UTC.',
   storedNow: 'Mensajes guardados ahora',
   none: 'En estos días no se consumió nada.',
+
+  mine: 'Tus límites',
+  noneOfMine: 'Aquí no tienes más límites que los fijos, que son para todos.',
+  used: (used, amount) => `${used} de ${amount} consumidos`,
+  left: (left) => `quedan ${left}`,
+  resets: (when) => `todo de nuevo ${when}`,
 };

@@ -54,4 +54,10 @@ export const quotas: typeof English = {
   daysAreUtc: 'Les jours sont en UTC.',
   storedNow: 'Messages stockés à présent',
   none: 'Rien n’a été consommé ces jours-ci.',
+
+  mine: 'Vos limites',
+  noneOfMine: 'Vous n’avez ici aucune limite, à part celles, fixes, de tout le monde.',
+  used: (used, amount) => `${used} sur ${amount} consommés`,
+  left: (left) => `reste ${left}`,
+  resets: (when) => `de nouveau au complet ${when}`,
 };

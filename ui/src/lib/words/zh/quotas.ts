@@ -54,4 +54,10 @@ export const quotas: typeof English = {
   daysAreUtc: '日期按 UTC 计算。',
   storedNow: '当前存储的消息',
   none: '这些天没有用量。',
+
+  mine: '你的限制',
+  noneOfMine: '除了所有人都有的固定限制之外，你在这里没有其他限制。',
+  used: (used, amount) => `已用 ${used}，共 ${amount}`,
+  left: (left) => `剩余 ${left}`,
+  resets: (when) => `${when}恢复全部`,
 };

@@ -202,11 +202,31 @@ class TestSmallChanges:
     ) -> None:
         gate.opened.set()
         begun = await start(actor, commits)
-        await append(actor, commits, begun, **heavy())
-        await append(actor, commits, begun, **heavy())
+        await append(actor, commits, begun, **heavy(100))
+        await append(actor, commits, begun, **heavy(100))
         await commits.drain()
         moves = [each for group in gate.groups for each in group if each.needs_last_segment]
         assert [each.is_big for each in moves] == [True]
+
+
+class TestOverflow:
+    async def test_goes_to_segments_in_the_change_that_makes_it(
+        self, actor: Actor, commits: CommitQueue, gate: Gate, database: Any
+    ) -> None:
+        gate.opened.set()
+        begun = await start(actor, commits)
+        await append(actor, commits, begun, content="0")
+        gate.groups.clear()
+        wanted = [MessageIn.model_validate(message(str(each), **heavy())) for each in range(1, 5)]
+
+        answer = await append_service.append(actor, commits, conversation_id=begun, wanted=wanted)
+
+        await commits.drain()
+        assert [len(group) for group in gate.groups] == [1]
+        assert [each.seq for each in answer.messages] == [1, 2, 3, 4]
+        found = await stored(database, begun)
+        assert len(found.document["messages"]) == 1
+        assert found.contents == ["0", "1", "2", "3", "4"]
 
 
 class TestWaiting:

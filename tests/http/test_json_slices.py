@@ -42,6 +42,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cuts wherever one can cut."""
     monkeypatch.setattr(json_slices, "_RUN", 12)
     monkeypatch.setattr(json_slices, "_WINDOW", 7)
+    monkeypatch.setattr(json_slices, "_STRETCH", 5)
 
 
 class TestParse:

@@ -27,6 +27,8 @@ _COSTS: Final = ((b",", 1), (b"[", 2), (b"{", 2), (b":", 3))
 # Numbers and white space can be long, too.
 _BYTES_A_WEIGHT: Final = 16
 _WINDOW: Final = 256 * 1024
+# A string beyond it is searched for its end alone, which takes a tenth of the time.
+_STRETCH: Final = 16 * 1024
 # Elements of a list are parsed together up to this many bytes, which cannot weigh too much.
 _RUN: Final = 64 * 1024
 _QUOTE: Final = ord('"')
@@ -228,7 +230,7 @@ def _after_element(text: Text, place: int) -> Generator[None, None, tuple[int, b
 def _to_bracket(text: Text, place: int) -> Generator[None, None, int]:
     """Return the place of the next bracket outside strings, or the end of the text."""
     while place < len(text):
-        found = _TO_BRACKET.match(text, place, place + _WINDOW)
+        found = _TO_BRACKET.match(text, place, place + _STRETCH)
         place = found.end() if found else place
         yield
         if place < len(text) and text[place] in b"[]{}":

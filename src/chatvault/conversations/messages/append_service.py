@@ -25,7 +25,7 @@ from chatvault.conversations.reading.consistency import not_deleted
 from chatvault.conversations.reading.finding import find_messages
 from chatvault.conversations.reading.pages import ConversationView
 from chatvault.conversations.schemas import MessageIn, to_stored
-from chatvault.conversations.segments import is_deleted, size_of
+from chatvault.conversations.segments import TAIL_BYTES, is_deleted, size_of
 from chatvault.conversations.service import read_back
 from chatvault.conversations.shapes import MessageDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
@@ -192,6 +192,8 @@ async def append(
     access, at = await resolve(actor, conversation_id, Need.WRITE), now()
     messages = sign(access, to_stored(wanted, at))
     size = await _check_size(messages)
+    # Written to segments at once, as they would move there after being embedded.
+    overflows = size > TAIL_BYTES
 
     def decide(working: WorkingCopy) -> Appended:
         working.check_exists()
@@ -200,6 +202,8 @@ async def append(
         first = working.fields["next_seq"]
         links = _link(working, wanted, fresh, repeated) if branches else None
         working.append(fresh, at, at, links)
+        if overflows:
+            working.move_overflow()
         working.beside += note_author(access, conversation_id, at)
         details: Raw = {"messages": len(fresh)} | ({"repeated": len(repeated)} if repeated else {})
         if links:
@@ -217,7 +221,8 @@ async def append(
         where=("_id", conversation_id),
         decide=decide,
         message_ids=given | parent_ids(wanted) if branches else given,
-        needs_tail=branches,
+        needs_tail=branches or overflows,
+        needs_last_segment=overflows,
         size=OVERHEAD + size,
         adds=len(messages),
         idempotent=idempotent_append(

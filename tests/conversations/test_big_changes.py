@@ -1,6 +1,7 @@
 """Big changes: counted as they are written, and never in the way of small ones."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from chatvault.conversations.routes import COMMITS
 from chatvault.conversations.schemas import ConversationCreate, MessageIn
 from chatvault.conversations.store import MessageStore
 from conftest import HttpClient
+from support.codecs import sealing
 from support.factories import begin, message
 from support.stored import large, somebody, stored
 
@@ -227,6 +229,32 @@ class TestOverflow:
         found = await stored(database, begun)
         assert len(found.document["messages"]) == 1
         assert found.contents == ["0", "1", "2", "3", "4"]
+
+
+class TestSealing:
+    @pytest.mark.parametrize(("kilobytes", "is_beside"), [(1, False), (200, True)])
+    async def test_of_big_changes_leaves_the_event_loop_to_others(
+        self,
+        actor: Actor,
+        commits: CommitQueue,
+        constants: pytest.MonkeyPatch,
+        kilobytes: int,
+        is_beside: bool,  # noqa: FBT001  # a case
+    ) -> None:
+        codec, threads = sealing(), list[int]()
+        constants.setattr(commits.store, "codec", codec)
+        begun = await start(actor, commits)
+        seal = codec.keys.seal
+
+        def watched(*given: Any) -> bytes:
+            threads.append(threading.get_ident())
+            return seal(*given)
+
+        constants.setattr(codec.keys, "seal", watched)
+        await append(actor, commits, begun, **heavy(kilobytes))
+
+        assert threads
+        assert (threading.get_ident() not in threads) is is_beside
 
 
 class TestWaiting:

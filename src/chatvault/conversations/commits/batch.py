@@ -95,9 +95,19 @@ class CommitBatch:
             self.copies = await reading
         await self._read_grants()
         await self._replay()
-        answers = [self._decide(change) for change in self._changes]
-        await self._write()
+        if codec.seals and self._changes[0].is_big:
+            # In a thread, compressing and sealing leaves the interpreter to others.
+            answers, documents = await asyncio.to_thread(self._decide_all)
+        else:
+            answers, documents = self._decide_all()
+        await self._write(documents)
         return answers
+
+    def _decide_all(self) -> tuple[list[Any], list[Write]]:
+        """Decide all changes; return their answers, and the conversations' statements."""
+        answers = [self._decide(change) for change in self._changes]
+        copies = self.copies.values()
+        return answers, [write for working in copies if (write := working.write()) is not None]
 
     def _decide(self, change: Change[Any]) -> Any:
         working, change.added = self.copies[change.key], 0
@@ -210,9 +220,8 @@ class CommitBatch:
                 entry = idempotent.entry(change.actor, change.action, record)
                 self._recalled[change] = answer, entry
 
-    async def _write(self) -> None:
+    async def _write(self, documents: list[Write]) -> None:
         copies = self.copies.values()
-        documents = [write for working in copies if (write := working.write()) is not None]
         await self._apply(Conversation, documents)
         await self._apply(Segment, [write for working in copies for write in working.segments])
         paths = [write for working in copies for write in working.paths]

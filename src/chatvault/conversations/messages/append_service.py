@@ -206,9 +206,8 @@ async def append(
             working.move_overflow()
         working.beside += note_author(access, conversation_id, at)
         details: Raw = {"messages": len(fresh)} | ({"repeated": len(repeated)} if repeated else {})
-        if links:
-            details["leaf_seq"] = working.fields["next_seq"] - 1
-        entry = audit.entry(actor, action, conversation_id, details=details)
+        leaf: Raw = {"leaf_seq": working.fields["next_seq"] - 1} if links else {}
+        entry = audit.entry(actor, action, conversation_id, details=details | leaf)
         working.outbox.record(entry, range(first, first + len(fresh)))
         return appended(working, [message["id"] for message in messages], len(repeated))
 
@@ -226,11 +225,7 @@ async def append(
         size=OVERHEAD + size,
         adds=len(messages),
         idempotent=idempotent_append(
-            access,
-            commits.store,
-            idempotency_key,
-            conversation_id,
-            shows_message=shows_message,
+            access, commits.store, idempotency_key, conversation_id, shows_message=shows_message
         ),
     )
     return await commits.submit(change)

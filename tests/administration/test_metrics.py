@@ -45,7 +45,7 @@ class TestMetrics:
         before = await read(admin)
         path = f"/conversations/{made['id']}/messages"
         for _ in range(3):
-            await alice.post(path, json=message("Which first?"))
+            await alice.post(path, json=message("Which glacier?"))
         await alice.get(f"/conversations/{ObjectId()}")
         await alice.get("/nowhere/alice")
         await alice.request("LOCK", "/nowhere")
@@ -66,7 +66,7 @@ class TestMetrics:
         templates = {operation.path for routes in ROUTES for operation in routes}
         assert after.labels("route") <= templates | {"none", "page"}
         words = " ".join(f"{name} {labels}" for name, labels in after.samples)
-        assert not re.search(r"[0-9a-f]{24}|alice|Fjords|first", words)
+        assert not re.search(r"[0-9a-f]{24}|alice|Fjords|glacier", words)
 
     async def test_tell_of_the_process_and_of_the_database(
         self, admin: HttpClient, alice: HttpClient, database: Any, fresh: None
@@ -122,7 +122,7 @@ class TestMetrics:
         async def is_over() -> bool:
             found = await read(admin)
             streams = found.get("chatvault_stream_connections", transport="sse")
-            return streams == 0 and found.get(delayed) == (before.get(delayed) or 0) + 1
+            return streams == 0 and (found.get(delayed) or 0) > (before.get(delayed) or 0)
 
         while not await is_over():
             pass

@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 
 from chatvault.actor import Role
 from conftest import HttpClient, SignIn
-from support.browsing import OpenPage, ask, said, violations
+from support.browsing import OpenPage, ask, is_answered, said, violations
 from support.factories import begin, message
 from support.using import insert_usage
 
@@ -161,6 +161,7 @@ class TestKeyboard:
     async def test_suffices_for_a_conversation(self, page: Page) -> None:
         await ask(page, "Hello")
         await expect(said(page, "Answer 1.")).to_be_visible()
+        await is_answered(page)
         await page.get_by_role("log").focus()
         await page.keyboard.press("k")
         await expect(page.get_by_role("article").last).to_be_focused()

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from conftest import HttpClient, SignIn
-from support.browsing import OpenPage, said, violations
+from support.browsing import OpenPage, ask, said, violations
 from support.factories import begin
 
 NOTE = b"The fjord is deep."
@@ -32,11 +32,6 @@ async def choose(page: Page, *files: Path) -> None:
     async with page.expect_file_chooser() as coming:
         await page.get_by_role("button", name="Attach files").click()
     await (await coming.value).set_files(files)
-
-
-async def send(page: Page, words: str) -> None:
-    await page.get_by_label("Message", exact=True).fill(words)
-    await page.keyboard.press("Enter")
 
 
 async def stored(client: HttpClient, made: str) -> list[dict[str, Any]]:
@@ -65,7 +60,7 @@ class TestFiles:
         await page.get_by_role("button", name="Remove unwanted.txt").click()
         assert await violations(page) == []
         assert await stored(client, made) == []
-        await send(page, "Here they are")
+        await ask(page, "Here they are")
 
         await expect(said(page, "Here they are")).to_be_visible()
         await expect(page.get_by_role("link", name="Download notes.txt")).to_be_visible()
@@ -81,7 +76,7 @@ class TestFiles:
         client = await sign_in("alice")
         page = await open_page("/", client=client)
         await choose(page, notes)
-        await send(page, "What is in it?")
+        await ask(page, "What is in it?")
 
         await expect(page.get_by_role("link", name="Download notes.txt")).to_be_visible()
         [conversation] = await (await client.get("/conversations")).json()
@@ -104,7 +99,7 @@ class TestFiles:
         path = f"**/conversations/{made}/attachments?*"
         await page.route(path, lambda route: route.abort())
         await choose(page, notes)
-        await send(page, "Here it is")
+        await ask(page, "Here it is")
         await expect(page.get_by_role("alert")).to_be_visible()
         await expect(page.get_by_label("Message", exact=True)).to_have_value("Here it is")
         await page.unroute(path)

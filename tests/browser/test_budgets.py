@@ -8,6 +8,7 @@ from playwright.async_api import Page, Response, expect
 from conftest import SignIn
 from support.browsing import OpenPage
 from support.factories import PASSWORD, begin, message
+from support.following import Follower
 from support.talking import until
 
 FIRST_SCRIPTS = 110 * 1024
@@ -41,7 +42,11 @@ class TestEarlyRequests:
     async def test_are_made_once(self, open_page: OpenPage, sign_in: SignIn) -> None:
         asked: list[str] = []
         client = await sign_in("alice")
+        # Else the page may be told of it when it connects, and would read the lists once more.
+        follower = await Follower(client).open()
         await begin(client, title="Fjords")
+        await follower.until("conversation.created")
+        follower.close()
         page = await open_page("/health", client=client, own=True)
         page.on("request", lambda request: asked.append(urlsplit(request.url).path))
         await page.goto("/")
@@ -115,10 +120,7 @@ class TestLongThread:
 
 
 async def _scroll_until(page: Page, text: str) -> None:
-    pane = page.get_by_role("log")
-    for _attempt in range(60):
-        if await page.get_by_text(text, exact=True).count():
-            return
+    pane, wanted = page.get_by_role("log"), page.get_by_text(text, exact=True)
+    while not await wanted.count():
         await pane.evaluate("pane => { pane.scrollTop -= 2000 }")
         await page.wait_for_timeout(40)
-    raise AssertionError(text)

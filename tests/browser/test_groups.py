@@ -5,7 +5,7 @@ from typing import Any
 from playwright.async_api import expect
 
 from conftest import HttpClient
-from support.browsing import OpenPage, violations
+from support.browsing import OpenPage, ask, submit, violations
 from support.factories import begin, message
 from support.fake_model import FakeModel
 from support.granting import at, grant
@@ -20,13 +20,13 @@ class TestSettings:
     ) -> None:
         page = await open_page("/settings/groups", client=alice)
         await page.get_by_label("Name of the new group").fill("Kitchen")
-        await page.keyboard.press("Enter")
+        await submit(page, "Make a group")
         dialog = page.get_by_role("dialog", name="Kitchen")
         await dialog.get_by_label("Username").fill("nobody-here")
-        await page.keyboard.press("Enter")
+        await submit(page, "Add")
         await expect(dialog.get_by_text("There is nobody with this name")).to_be_visible()
         await dialog.get_by_label("Username").fill("bob")
-        await page.keyboard.press("Enter")
+        await submit(page, "Add")
         role = dialog.get_by_label("Role of bob")
         await expect(role).to_have_value("member")
         assert await violations(page) == []
@@ -87,8 +87,7 @@ class TestGuest:
         fake_model.say("Then Sogne.")
         await page.reload()
         await expect(page.get_by_text("The assistant answers you here")).to_be_visible()
-        await page.get_by_label("Message", exact=True).fill("And second?")
-        await page.keyboard.press("Enter")
+        await ask(page, "And second?")
         await expect(page.get_by_role("log").get_by_text("Then Sogne.")).to_be_visible()
         stored = await (await alice.get(at(made))).json()
         said = [each["content"] for each in stored["messages"]][2:]

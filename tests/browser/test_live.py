@@ -8,6 +8,7 @@ from playwright.async_api import Page, WebSocketRoute, expect
 from conftest import HttpClient, SignIn
 from support.browsing import OpenPage, said
 from support.factories import begin, message
+from support.talking import until
 
 
 async def say(client: HttpClient, conversation: dict[str, Any], words: str, role: str) -> None:
@@ -178,6 +179,7 @@ class TestConnection:
         await page.route_web_socket("**/ws", keep)
         await page.goto(f"/c/{made['id']}")
         await expect(said(page, "Hi")).to_be_visible()
+        await until(lambda: opened)
         await say(client, made, "Forgotten", "assistant")
         await begin(client, title="Another")
 

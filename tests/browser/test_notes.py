@@ -28,12 +28,14 @@ class TestNotes:
         await expect(panel.get_by_role("button", name="Edit the note")).to_have_count(0)
 
         await field.fill("It is.")
+        await expect(panel.get_by_role("button", name="Add the note")).to_be_enabled()
         await page.keyboard.press("Control+Enter")
         mine = panel.get_by_role("article", name="You")
         await expect(mine).to_contain_text("It is.")
         await expect(field).to_have_value("")
         await panel.get_by_role("button", name="Edit the note").click()
         await panel.get_by_label("Text of the note").fill("It is, since May.")
+        await expect(panel.get_by_role("button", name="Save")).to_be_enabled()
         await page.keyboard.press("Control+Enter")
         await expect(mine).to_contain_text("It is, since May.")
         assert await violations(page) == []

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from chatvault.actor import Role
 from conftest import HttpClient, SignIn
-from support.browsing import OpenPage, ask, violations
+from support.browsing import OpenPage, ask, submit, violations
 from support.using import insert_usage
 
 pytestmark = pytest.mark.usefixtures("own_application")
@@ -28,7 +28,7 @@ async def test_limits_are_set_changed_and_removed(
     await page.get_by_role("button", name="Continue").click()
     await expect(page.get_by_text("There is nobody with this name or id.")).to_be_visible()
     await user.fill("Bob")
-    await user.press("Enter")
+    await submit(page, "Continue")
 
     form = page.get_by_role("dialog", name="Limits of bob")
     await form.get_by_label("Messages a day").fill("many")

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page, Request, expect
 
 from conftest import HttpClient, SignIn
-from support.browsing import OpenPage, ask, violations
+from support.browsing import OpenPage, ask, submit, violations
 from support.factories import begin, message
 from support.fake_model import FakeModel, ScriptedAnswer
 
@@ -34,13 +34,13 @@ async def made(sign_in: SignIn) -> tuple[HttpClient, str]:
     return client, f"/c/{conversation['id']}"
 
 
-async def show(page: Page, state: str) -> None:
-    """Hide the page, or look at it again."""
+async def show(page: Page, *states: str) -> None:
+    """Hide the page, or look at it again, or one at once after the other."""
     await page.evaluate(
-        "state => { Object.defineProperty(document, 'visibilityState',"
-        " {value: state, configurable: true});"
-        " document.dispatchEvent(new Event('visibilitychange')); }",
-        state,
+        "states => { for (const state of states) {"
+        " Object.defineProperty(document, 'visibilityState', {value: state, configurable: true});"
+        " document.dispatchEvent(new Event('visibilitychange')); } }",
+        states,
     )
 
 
@@ -199,8 +199,8 @@ class TestHiddenTab:
         await ask(page, "Count")
         await expect(page.get_by_role("log").get_by_text("One")).to_be_visible()
         followed.clear()
-        await show(page, "hidden")
-        await show(page, "visible")
+        # After two seconds it would close its stream.
+        await show(page, "hidden", "visible")
         gate.set()
 
         await expect(page.get_by_role("log").get_by_text("One two.")).to_be_visible()
@@ -227,7 +227,7 @@ class TestSlowNetwork:
         await expect(page.get_by_text("Ho", exact=True)).to_be_visible()
         box = page.get_by_label("Message")
         await box.fill("Only once")
-        await page.keyboard.press("Enter")
+        await submit(page, "Send")
         await page.keyboard.press("Enter")
         await expect(page.get_by_text("Sending…")).to_be_visible()
         await expect(page.get_by_text("Only once")).to_be_visible()

@@ -5,7 +5,7 @@ from typing import Any
 from playwright.async_api import Page, expect
 
 from conftest import HttpClient
-from support.browsing import OpenPage, violations
+from support.browsing import OpenPage, ask, violations
 from support.factories import begin, message
 from support.granting import at, grant, revoke
 
@@ -78,8 +78,7 @@ class TestGuest:
 
         await grant(alice, made, "bob", "editor")
         await page.reload()
-        await page.get_by_label("Message", exact=True).fill("Lysefjord is nicer")
-        await page.keyboard.press("Enter")
+        await ask(page, "Lysefjord is nicer")
         await expect(page.get_by_role("log").get_by_text("Lysefjord is nicer")).to_be_visible()
         hers = await open_page(f"/c/{made['id']}", client=alice)
         await expect(hers.get_by_role("article", name="bob")).to_contain_text("Lysefjord")

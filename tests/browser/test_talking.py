@@ -5,10 +5,10 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from conftest import SignIn
-from support.browsing import OpenPage, ask, ask_first_again, said
+from support.browsing import OpenPage, ask, ask_first_again, is_answered, said
 from support.factories import PASSWORD
 from support.fake_model import FakeModel, ScriptedAnswer
 from support.inserting import insert_conversations
@@ -61,13 +61,13 @@ class TestAccount:
     async def test_asks_for_sign_in_over_the_page_after_expiry(
         self, page: Page, database: Any
     ) -> None:
-        box = page.get_by_role("textbox", name="Message")
-        await box.fill("Is anybody there?")
-        # What the page reads at its start would notice it first.
-        await page.wait_for_load_state("networkidle")
-        # Just before it is sent: the live connection notices it within a minute, too.
-        await database.sessions.delete_many({})
-        await box.press("Enter")
+        async def expire(route: Route) -> None:
+            await database.sessions.delete_many({})
+            await route.continue_()
+
+        # Not before it is sent: what the page reads, and its live connection, would notice it, too.
+        await page.route("**/conversations", expire, times=1)
+        await ask(page, "Is anybody there?")
         await page.get_by_label("Password", exact=True).fill(PASSWORD)
         await page.get_by_role("button", name="Sign in").click()
 
@@ -166,6 +166,7 @@ class TestConversation:
         fake_model.say("An answer.")
         await ask(page, "A question")
         await expect(said(page, "An answer.")).to_be_visible()
+        await is_answered(page)
         question = page.get_by_role("article").first
         await question.hover()
         await question.get_by_role("button", name="Delete").click()
@@ -262,6 +263,7 @@ class TestSidebar:
     ) -> None:
         await ask(page, "Hello")
         await expect(page.get_by_role("link", name="A fine title")).to_be_visible()
+        await expect(page.get_by_role("heading", name="A fine title")).to_be_visible()
         await expect(page.get_by_role("button", name="Answer again")).to_be_visible()
         update = {"$set": {"title": "From elsewhere"}, "$inc": {"version": 1}}
         await database.conversations.update_one({}, update)
@@ -285,9 +287,7 @@ class TestSidebar:
         assert await rows.count() < 60
         await rows.first.hover()
         oldest = page.get_by_title("Conversation 0", exact=True)
-        for _ in range(60):
-            if await oldest.count():
-                break
+        while not await oldest.count():
             await page.mouse.wheel(0, 8000)
             await page.wait_for_timeout(50)
         await expect(oldest).to_be_visible()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.async_api import ConsoleMessage, Locator, Page
+from playwright.async_api import ConsoleMessage, Locator, Page, expect
 
 OpenPage = Callable[..., Awaitable[Page]]
 # What a browser says of 4xx answers and broken connections, which are no errors of the page.
@@ -62,12 +62,24 @@ async def violations(page: Page, *, rules: list[str] | None = None) -> list[str]
 
 async def ask(page: Page, words: str) -> None:
     """Type a message, and send it."""
-    await page.get_by_label("Message").fill(words)
+    await page.get_by_label("Message", exact=True).fill(words)
+    await submit(page, "Send")
+
+
+async def submit(page: Page, button: str) -> None:
+    """Press Enter in a form once its button is enabled; before, Enter does nothing."""
+    await expect(page.get_by_role("button", name=button, exact=True)).to_be_enabled()
     await page.keyboard.press("Enter")
+
+
+async def is_answered(page: Page) -> None:
+    """Wait until no answer is under way: while one is, its question cannot be changed."""
+    await expect(page.get_by_role("button", name="Send", exact=True)).to_be_visible()
 
 
 async def ask_first_again(page: Page, words: str) -> None:
     """Edit the first question, and ask again."""
+    await is_answered(page)
     question = page.get_by_role("article").first
     await question.hover()
     await question.get_by_role("button", name="Edit").click()

@@ -1,6 +1,8 @@
 """Pages and appends of a conversation with many branches, beside a linear one of the same length.
 
-Run by `python benchmarks/branches.py`; `--forks N` makes another number than 10,000.
+Run by `python benchmarks/branches.py`; `--forks N` makes another number than 10,000. The ratios are
+those of the processor time of the service, and of the service and mongod together, with the 95 %
+intervals of the turns.
 """
 
 import argparse
@@ -8,17 +10,20 @@ import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiohttp
+import psutil  # type: ignore[import-untyped]  # it carries no annotations
 
 from dataset import message
 from large import sign_in
-from processes import Server, own_service
+from processes import Server, cpu_seconds, find_mongod, own_service
 
 BATCH = 900
 LIMIT = 50
-TURNS = 6
+TURNS = 30
 
 
 def linear(number: int) -> dict[str, Any]:
@@ -49,36 +54,54 @@ async def begin(
     return path
 
 
-async def turn(
-    http: aiohttp.ClientSession, service: Server, path: str, query: str, rounds: int
-) -> tuple[float, float]:
-    """Return the median time of a page and the service's processor time a page, in ms."""
-    times, used = [], service.cpu_seconds()
-    for _ in range(rounds):
-        began = time.perf_counter()
-        async with http.get(f"{path}?limit={LIMIT}&{query}") as answer:
-            found = await answer.json()
-        times.append((time.perf_counter() - began) * 1000)
-        if len(found["messages"]) != LIMIT:
-            raise RuntimeError(f"{query}: {len(found['messages'])} messages")
-    return statistics.median(times), (service.cpu_seconds() - used) * 1000 / rounds
+@dataclass(frozen=True)
+class Processes:
+    """The service and its mongod."""
+
+    service: Server
+    mongod: psutil.Process
+
+    def used(self) -> tuple[float, float]:
+        """Return the processor time of the service, and of both."""
+        mine = self.service.cpu_seconds()
+        return mine, mine + cpu_seconds(self.mongod)
 
 
-async def append(
-    http: aiohttp.ClientSession, service: Server, path: str, _: str, rounds: int
-) -> tuple[float, float]:
-    """Return the same of an append."""
-    times, used = [], service.cpu_seconds()
+async def page(http: aiohttp.ClientSession, path: str, query: str, _: int) -> None:
+    """Get a page."""
+    async with http.get(f"{path}?limit={LIMIT}&{query}") as answer:
+        found = await answer.json()
+    if len(found["messages"]) != LIMIT:
+        raise RuntimeError(f"{query}: {len(found['messages'])} messages")
+
+
+async def append(http: aiohttp.ClientSession, path: str, _: str, number: int) -> None:
+    """Append a message."""
+    minimal = {"Prefer": "return=minimal"}
+    async with http.post(path, json=message(number), headers=minimal) as answer:
+        answer.raise_for_status()
+
+
+async def walk(http: aiohttp.ClientSession, path: str, step: str, number: int) -> None:
+    """Get one page after the other; before the first, the conversation changes."""
+    if number == 0:
+        await append(http, path, "", number)
+    await page(http, path, f"after={number * int(step)}", number)
+
+
+Ask = Callable[[aiohttp.ClientSession, str, str, int], Awaitable[None]]
+Taken = tuple[float, float, float]
+
+
+async def turn(processes: Processes, rounds: int, ask: Callable[[int], Awaitable[None]]) -> Taken:
+    """Return the median time of a request and the processor time a request, in ms."""
+    times, before = [], processes.used()
     for number in range(rounds):
         began = time.perf_counter()
-        minimal = {"Prefer": "return=minimal"}
-        async with http.post(path, json=message(number), headers=minimal) as answer:
-            answer.raise_for_status()
+        await ask(number)
         times.append((time.perf_counter() - began) * 1000)
-    return statistics.median(times), (service.cpu_seconds() - used) * 1000 / rounds
-
-
-Measure = Callable[[aiohttp.ClientSession, Server, str, str, int], Awaitable[tuple[float, float]]]
+    service, both_ = (b - a for a, b in zip(before, processes.used(), strict=True))
+    return statistics.median(times), service * 1000 / rounds, both_ * 1000 / rounds
 
 
 def both(name: str, plain: int, forked: int) -> tuple[str, str]:
@@ -86,38 +109,45 @@ def both(name: str, plain: int, forked: int) -> tuple[str, str]:
     return f"{name}={plain}", f"{name}={forked}"
 
 
-def medians(turns: list[tuple[float, float]]) -> list[float]:
-    """Return the median of the times, and that of the processor times."""
-    return [statistics.median(each) for each in zip(*turns, strict=True)]
+def ratio(plain: list[float], forked: list[float]) -> str:
+    """Return the ratio of the means of the turns, with its 95 % interval."""
+    middle = sum(forked) / sum(plain)
+    left = [one - middle * other for one, other in zip(forked, plain, strict=True)]
+    half = 1.96 * statistics.stdev(left) / len(left) ** 0.5 / statistics.mean(plain)
+    return f"{middle:.2f} +- {half:.2f}"
 
 
-async def measure(service: Server, url: str, forks: int, rounds: int) -> None:
-    """Print each kind of page: both conversations in turns, and the ratios of the medians."""
-    base = f"http://{service.host}:{service.port}"
+async def measure(processes: Processes, url: str, forks: int, rounds: int, only: list[str]) -> None:
+    """Print each kind of page: both conversations in turns, and the ratios."""
+    base = f"http://{processes.service.host}:{processes.service.port}"
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(base, cookie_jar=jar) as http:
         await sign_in(http, url)
         paths = (await begin(http, 2 * forks, linear), await begin(http, 3 * forks, branched))
         places = (forks, forks * 3 // 2)
-        kinds: list[tuple[str, Measure, tuple[str, str]]] = [
-            ("newest", turn, ("before=latest", "before=latest")),
-            *((kind, turn, both(kind, *places)) for kind in ("before", "after", "around")),
-            *((f"offset {each}", turn, both("offset", each, each)) for each in (0, forks)),
+        kinds: list[tuple[str, Ask, tuple[str, str]]] = [
+            ("newest", page, ("before=latest", "before=latest")),
+            *((kind, page, both(kind, *places)) for kind in ("before", "after", "around")),
+            *((f"offset {each}", page, both("offset", each, each)) for each in (0, forks)),
+            ("each after", walk, (str(LIMIT), str(LIMIT * 3 // 2))),
             ("append", append, ("", "")),
         ]
         for name, ask, queries in kinds:
-            sides: list[list[tuple[float, float]]] = [[], []]
-            for number in range(TURNS):
+            if only and name not in only:
+                continue
+            sides: list[list[Taken]] = [[], []]
+            for number in range(TURNS + 1):
                 for side in (0, 1) if number % 2 else (1, 0):
-                    taken = await ask(http, service, paths[side], queries[side], rounds)
-                    sides[side].append(taken)
-            plain, forked = (
-                [statistics.median(each) for each in zip(*side, strict=True)] for side in sides
-            )
+                    asked = partial(ask, http, paths[side], queries[side])
+                    sides[side].append(await turn(processes, rounds, asked))
+            # Without the first turns, which warm up.
+            plain, forked = ([[*each] for each in zip(*side[1:], strict=True)] for side in sides)
             print(
-                f"{name:14}{plain[0]:7.2f} ms, with branches {forked[0]:7.2f} ms: "
-                f"{forked[0] / plain[0]:.2f}; processor {plain[1]:.2f} and {forked[1]:.2f} ms: "
-                f"{forked[1] / plain[1]:.2f}",
+                f"{name:14}{statistics.median(plain[0]):7.2f} ms, with branches "
+                f"{statistics.median(forked[0]):7.2f} ms; processor "
+                f"{statistics.mean(plain[1]):.2f} and {statistics.mean(forked[1]):.2f} ms: "
+                f"{ratio(plain[1], forked[1])}; with mongod {statistics.mean(plain[2]):.2f} and "
+                f"{statistics.mean(forked[2]):.2f} ms: {ratio(plain[2], forked[2])}",
                 flush=True,
             )
 
@@ -126,10 +156,12 @@ def main() -> None:
     """Make both conversations, and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--forks", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--only", nargs="*", default=[])
     options = parser.parse_args()
-    with own_service() as (_, service, url):
-        asyncio.run(measure(service, url, options.forks, options.rounds))
+    with own_service() as (data_dir, service, url):
+        processes = Processes(service, find_mongod(data_dir))
+        asyncio.run(measure(processes, url, options.forks, options.rounds, options.only))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ TINY = {
     "FIRST_MESSAGES": 3,
     "MOST_MESSAGES": 4,
     "MOST_GAP": 3,
+    "MOST_DOCUMENTS": 3,
 }
 
 

@@ -41,6 +41,8 @@ RENDERED_BYTES = 32 * 1024 * 1024
 OVERHEAD = 512
 # The limit of cached documents of older runs, each without its runs: about 0.7 KB.
 PATHS_COUNTED = 16_384
+# The limit of cached documents of older runs with their runs: about 12 KB.
+PATHS_KEPT = 512
 RUN = itemgetter("user_id", "generation")
 WITHOUT_MESSAGES = {"messages": False, "runs": False}
 
@@ -90,6 +92,7 @@ class MessageStore(ContentDecoder):
     Attributes:
         rendered: segments as JSON, the most recently used ones.
         path_counts: the documents of older runs of branches, without the runs.
+        path_runs: some of the same documents with the runs, in order and without a gap.
     """
 
     def __init__(
@@ -101,6 +104,9 @@ class MessageStore(ContentDecoder):
         )
         self.path_counts: LRUCache[PathVersion, list[PathRunsDoc]] = LRUCache(
             PATHS_COUNTED, getsizeof=lambda each: len(each) + 1
+        )
+        self.path_runs: LRUCache[PathVersion, list[PathRunsDoc]] = LRUCache(
+            PATHS_KEPT, getsizeof=len
         )
         self._conversations = Batcher(self._find_conversations, max_size=32, concurrency=2)
         self._listings = Batcher(self._list_many, max_size=16, concurrency=2)

@@ -68,7 +68,7 @@ async def walk_path(
     """
     place = start - conversation["first_seq"]
     size = FIRST_MESSAGES
-    async for runs in _runs_from(access, conversation, place):
+    async for runs in _runs_from(access, store, conversation, place):
         cut = [run._replace(first=max(run.first, place)) for run in runs if run.last >= place]
         for some in _windows(cut, size):
             yield await _read(access, store, conversation, some, follows=follows)
@@ -97,7 +97,7 @@ async def walk_path_back(
     """
     place = end - conversation["first_seq"]
     size = FIRST_MESSAGES if most is None else min(most, MOST_MESSAGES)
-    async for runs in _runs_before(access, conversation, place):
+    async for runs in _runs_before(access, store, conversation, place):
         cut = [run._replace(last=min(run.last, place - 1)) for run in runs if run.first < place]
         for some in _windows_back(cut, size):
             yield (await _read(access, store, conversation, some))[::-1]
@@ -113,7 +113,7 @@ async def walk_path_past(
     """
     skipped, place = await _skip_documents(access, store, conversation, offset)
     left, size = offset - skipped, FIRST_MESSAGES
-    async for runs in _runs_from(access, conversation, place):
+    async for runs in _runs_from(access, store, conversation, place):
         cut, left = _without_first(runs, left)
         for some in _windows(cut, size):
             messages = not_deleted(await _read(access, store, conversation, some))
@@ -161,13 +161,13 @@ async def _skip_documents(
 
 
 async def _runs_from(
-    access: Access, conversation: ConversationDoc, place: int
+    access: Access, store: MessageStore, conversation: ConversationDoc, place: int
 ) -> AsyncGenerator[list[Run]]:
     """Yield the runs of the branch from the one with a place on; may begin with earlier runs."""
     newest, path = newest_runs(conversation), conversation.get("path")
     if path and path["older"] and (not newest or place < newest[0].first):
         reached: int | None = None
-        async for group in walk_from(access, conversation["generation"], place):
+        async for group in walk_from(access, store, conversation, place):
             for each in group:
                 _check(each, conversation, is_next=reached is None or each["start"] == reached)
                 reached = each["start"] + len(each["runs"])
@@ -178,7 +178,7 @@ async def _runs_from(
 
 
 async def _runs_before(
-    access: Access, conversation: ConversationDoc, place: int
+    access: Access, store: MessageStore, conversation: ConversationDoc, place: int
 ) -> AsyncGenerator[list[Run]]:
     """Yield the runs of the branch that begin before a place, the newest group first."""
     newest, path = newest_runs(conversation), conversation.get("path")
@@ -188,12 +188,12 @@ async def _runs_before(
     before = min(place, newest[0].first) if newest else place
     is_all = before < place or not newest
     reached: int | None = path["older"] if is_all else None
-    async for group in walk_back(access, conversation["generation"], before):
-        for each in group:
+    async for group in walk_back(access, store, conversation, before):
+        for each in reversed(group):
             end = each["start"] + len(each["runs"])
             _check(each, conversation, is_next=reached is None or end == reached)
             reached = each["start"]
-        yield [run for each in reversed(group) for run in to_runs(each["runs"])]
+        yield [run for each in group for run in to_runs(each["runs"])]
     if reached:
         raise ReadConflict
 

@@ -132,7 +132,7 @@ class TestSettings:
 
     async def test_show_the_users_own_activity(self, page: Page) -> None:
         await page.goto("/settings/activity")
-        await expect(page.get_by_role("cell", name="preferences.get").first).to_be_visible()
+        await expect(page.get_by_role("cell", name="Read settings").first).to_be_visible()
 
 
 class TestReview:
@@ -145,13 +145,13 @@ class TestReview:
         await begin(bob, title="Bob's secret")
         await bob.get("/auth/sessions")
         page = await open_page("/review", client=await sign_in("alice", role=Role.AUDITOR))
-        await expect(page.get_by_role("cell", name="conversation.create")).to_be_visible()
+        await expect(page.get_by_role("cell", name="Begin a conversation")).to_be_visible()
         assert "secret" not in await page.get_by_role("main").inner_text()
 
         await page.get_by_label("Action").fill("session.*")
         await page.get_by_role("button", name="Show", exact=True).click()
-        await expect(page.get_by_role("cell", name="conversation.create")).to_have_count(0)
-        await expect(page.get_by_role("cell", name="session.list")).to_be_visible()
+        await expect(page.get_by_role("cell", name="Begin a conversation")).to_have_count(0)
+        await expect(page.get_by_role("cell", name="List sessions")).to_be_visible()
 
     async def test_exports_what_is_shown(self, open_page: OpenPage, sign_in: SignIn) -> None:
         page = await open_page("/review", client=await sign_in("alice", role=Role.AUDITOR))

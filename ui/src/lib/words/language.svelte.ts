@@ -14,12 +14,13 @@ export type Tag = keyof typeof LANGUAGES;
 /** The translations of a language, by the names that the English ones are exported under. */
 type Words = Record<string, object>;
 
-// Of each language, what the first screens need, and what all others need.
-const FILES: Record<Exclude<Tag, 'en'>, [() => Promise<Words>, () => Promise<Words>]> = {
-  es: [() => import('./es/first'), () => import('./es/rest')],
-  fr: [() => import('./fr/first'), () => import('./fr/rest')],
-  de: [() => import('./de/first'), () => import('./de/rest')],
-  zh: [() => import('./zh/first'), () => import('./zh/rest')],
+// Of each language: what the first screens need, what all others need, and what the service says.
+type Read = () => Promise<Words>;
+const FILES: Record<Exclude<Tag, 'en'>, [Read, Read, Read]> = {
+  es: [() => import('./es/first'), () => import('./es/rest'), () => import('./es/service')],
+  fr: [() => import('./fr/first'), () => import('./fr/rest'), () => import('./fr/service')],
+  de: [() => import('./de/first'), () => import('./de/rest'), () => import('./de/service')],
+  zh: [() => import('./zh/first'), () => import('./zh/rest'), () => import('./zh/service')],
 };
 const KEPT = 'language';
 
@@ -89,9 +90,9 @@ class Language {
     const tag = match([local.get(KEPT) ?? '']) ?? this.#default;
     if (tag === 'en') return;
     this.#wanted = tag;
-    const [first, rest] = FILES[tag].map((read) => read());
+    const [first, ...others] = FILES[tag].map((read) => read());
     this.#first = Promise.resolve(first).then((words) => this.#show(tag, { ...words }));
-    this.#all = this.#showAll(tag, [first, rest]);
+    this.#all = this.#showAll(tag, [first, ...others]);
     this.#all.catch(() => undefined);
   }
 

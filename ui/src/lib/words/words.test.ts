@@ -1,8 +1,10 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { LANGUAGES, language, localeOf, match, type Tag } from './language.svelte';
 import { exactly, list, number, periodOf, t } from './index';
+import { actionOf, resourceOf } from './log';
 import { inOrder } from './order';
 import { problems } from './problems';
+import { placeOf, reasonOf } from './reasons';
 import { sizeOf } from './thread';
 
 type Words = Record<string, unknown>;
@@ -21,7 +23,7 @@ const english = gather(
   /\/(en|language.*)\.ts$/,
 );
 const translations = Object.fromEntries(
-  Object.entries(import.meta.glob<Words>('./??/{first,rest}.ts', { eager: true })).reduce(
+  Object.entries(import.meta.glob<Words>('./??/{first,rest,service}.ts', { eager: true })).reduce(
     (found, [path, words]) => {
       const tag = path.slice(2, 4);
       return found.set(tag, { ...found.get(tag), ...leavesOf(words) });
@@ -163,6 +165,32 @@ describe('the language of the page', () => {
       'Mindestens 8 Zeichen.',
     );
     expect(problems.field('odd', 'Their words.')).toBe('Their words.');
+  });
+
+  test('names what the audit log names', async () => {
+    expect(actionOf('conversation.get')).toBe('Open a conversation');
+    await choose('de');
+    expect([actionOf('session.login'), resourceOf('hold')]).toEqual([
+      'Anmelden',
+      'Aufbewahrungssperre',
+    ]);
+    expect([actionOf('session.unheard_of'), actionOf('odd')]).toEqual([
+      'session.unheard_of',
+      'odd',
+    ]);
+  });
+
+  test('says why an import left something out', async () => {
+    expect(reasonOf("holds no 'mapping'")).toBe("holds no 'mapping'");
+    await choose('de');
+    expect(reasonOf("holds no 'mapping'")).toBe('hat kein „mapping“');
+    expect(reasonOf('is larger than 8 MB')).toBe('ist größer als 8 MB');
+    expect(reasonOf('2 messages: had no content')).toBe('2 Nachrichten: hatte keinen Inhalt');
+    expect(reasonOf('no conversations: a.json')).toBe('keine Unterhaltungen: a.json');
+    expect(reasonOf('no conversations: 3 of them')).toBe('keine Unterhaltungen: 3');
+    expect(reasonOf('Their words.')).toBe('Their words.');
+    expect(placeOf('conversation 3, message 2')).toBe('Unterhaltung 3, Nachricht 2');
+    expect(placeOf('chat, of mine.json')).toBe('chat, of mine.json');
   });
 
   test('is the first that the page has', () => {

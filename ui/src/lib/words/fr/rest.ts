@@ -6,7 +6,6 @@ export * from './groups';
 export * from './importing';
 export * from './keys';
 export * from './order';
-export * from './problems';
 export * from './quotas';
 export * from './search';
 export * from './sharing';

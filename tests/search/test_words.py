@@ -38,6 +38,13 @@ def test_ascii_is_split_as_other_text_is(text: str) -> None:
     assert words.split(f"{plain} é")[:-1] == words.split(plain)
 
 
+@given(st.text(st.characters(max_codepoint=127), max_size=60))
+@settings(max_examples=50)
+def test_ascii_is_written_where_it_is_in_other_text(text: str) -> None:
+    *others, _ = words.spans(f"{text} é")
+    assert [*words.spans(text)] == others
+
+
 @given(st.text(min_size=1))
 def test_each_word_of_a_text_finds_it(text: str) -> None:
     found = Words.of(text)

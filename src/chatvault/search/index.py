@@ -47,11 +47,12 @@ class Text(NamedTuple):
     content: str
 
 
-class Found(NamedTuple):
-    """A message that an index has for a query; it may be gone since.
+class Candidate(NamedTuple):
+    """A message, or a title, that may fit a query.
 
     Attributes:
         score: how well it fits; its time where all fit alike.
+        conversation: the conversation's id, as text, which is quick to look up.
     """
 
     score: float
@@ -131,7 +132,7 @@ class Reader:
         """Return how many messages have a word."""
         return int(self._searcher.doc_freq("body", word))
 
-    def search(self, query: Query, which: Filter, limit: int) -> tuple[list[Found], int]:
+    def search(self, query: Query, which: Filter, limit: int) -> tuple[list[Candidate], int]:
         """Return the messages that fit best, best first, and how many fit."""
         try:
             return self._search(query, which, limit, self._query)
@@ -141,7 +142,7 @@ class Reader:
 
     def _search(
         self, query: Query, which: Filter, limit: int, spell: Callable[[Term], Any]
-    ) -> tuple[list[Found], int]:
+    ) -> tuple[list[Candidate], int]:
         parts = [(tantivy.Occur.Must, spell(term)) for term in query.terms]
         parts += [(tantivy.Occur.MustNot, self._query(term)) for term in query.without]
         parts += [(tantivy.Occur.Must, each) for each in self._filters(which)]
@@ -152,7 +153,7 @@ class Reader:
         hits = []
         for score, address in found.hits:
             fields = self._searcher.doc(address).to_dict()
-            hits.append(Found(float(score), fields["conversation"][0], fields["seq"][0]))
+            hits.append(Candidate(float(score), fields["conversation"][0], fields["seq"][0]))
         return hits, int(found.count)  # type: ignore[attr-defined]  # its stub lacks it
 
     def _query(self, term: Term) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chatvault.search.index import Filter, Found
+from chatvault.search.index import Candidate, Filter
 from chatvault.search.known import Snapshot, Unit
 from chatvault.search.terms import Query, Term, Words
 
@@ -16,19 +16,6 @@ K1: Final = 1.2
 B: Final = 0.75
 # A word in a title counts so much more.
 TITLE_WEIGHT: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A message, or a title, that may fit.
-
-    Attributes:
-        conversation: the conversation's id, as text, which is quick to look up.
-    """
-
-    score: float
-    conversation: str
-    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +47,7 @@ def rank(
         allowed: of which conversations; None for all.
         limit: at most that many candidates of the index.
     """
-    stored: list[Found] = []
+    stored: list[Candidate] = []
     count = 0
     if looked.reader is not None and query.terms:
         stored, count = looked.reader.search(query, which, limit)
@@ -69,12 +56,15 @@ def rank(
     floor = stored[-1].score if is_cut and stored else -math.inf
     others = _others(looked, query, which, allowed)
     first = [each for each in others if each.score >= floor]
-    seen = {(each.conversation, each.seq) for each in others}
-    new = [each for each in stored if (each.conversation, each.seq) not in seen]
+    seen = {each[1:] for each in others}
+    new = [each for each in stored if each[1:] not in seen] if seen else stored
     repeated = len(stored) - len(new)
-    from_index = [Candidate(*each) for each in new]
-    merged = sorted([*first, *from_index], key=lambda each: -each.score)
+    merged = sorted([*first, *new], key=_by_score) if first else new
     return Ranked(merged, count + len(others) - repeated, is_cut)
+
+
+def _by_score(candidate: Candidate) -> float:
+    return -candidate.score
 
 
 def _others(

@@ -16,7 +16,8 @@ from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.conversations.categories import list_family
 from chatvault.fields import Raw
-from chatvault.search.ranking import TITLE_SEQ, Candidate, Ranked
+from chatvault.search.index import Candidate
+from chatvault.search.ranking import TITLE_SEQ, Ranked
 from chatvault.search.searcher import Searcher
 from chatvault.search.sources import Source, list_sources, merge
 from chatvault.search.verifying import Place, Verified, Wanted, verify
@@ -26,6 +27,8 @@ EXACT: Final = 200
 # Beyond that it is estimated by as many as were read for the page, and by these.
 SAMPLE: Final = 20
 FIRST_LIMIT: Final = 256
+# The newest candidates are often of few conversations, and finding them again costs most.
+FIRST_BY_TIME: Final = 2048
 MORE: Final = 4
 # Pages end after as many candidates, as each page ranks all those before it again.
 MOST_RANKED: Final = FIRST_LIMIT * MORE**4
@@ -168,7 +171,7 @@ class _Search:
         self._each_hit = wanted.conversation_id is not None
 
     async def find(self, limit: int, offset: int) -> _Found:
-        most = FIRST_LIMIT
+        most = FIRST_BY_TIME if self._wanted.query.is_by_time else FIRST_LIMIT
         while True:
             ranked = await self._rank(most)
             about = ranked.count > EXACT

@@ -13,7 +13,8 @@ from chatvault.conversations.reading.ranges import read_at
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.search import snippets
-from chatvault.search.ranking import TITLE_SEQ, Candidate
+from chatvault.search.index import Candidate
+from chatvault.search.ranking import TITLE_SEQ
 from chatvault.search.states import to_milliseconds
 from chatvault.search.terms import Query, Words
 

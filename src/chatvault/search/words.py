@@ -91,11 +91,19 @@ def _words(run: str, is_unspaced: bool) -> list[str]:  # noqa: FBT001  # of one 
 
 def spans(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield each word of a text as it is written: where it begins and ends, and the word."""
+    if text.isascii():
+        for word in _ASCII.finditer(text.lower()):
+            yield word.start(), word.end(), word[0][:LONGEST]
+        return
     for found in _RUN.finditer(text):
         start, end = found.span()
+        run = found[0]
+        if run.isascii():
+            yield start, end, run.lower()[:LONGEST]
+            continue
         if found["unspaced"] is None:
-            for word in split(found[0]):
-                yield start, end, word
+            for each in split(run):
+                yield start, end, each
             continue
         for place in range(start, end):
             pair_end = min(place + 2, end)

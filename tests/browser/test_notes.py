@@ -52,6 +52,28 @@ class TestNotes:
         await page.keyboard.press("Enter")
         await expect(field).to_have_value("Half a thought")
 
+    async def test_of_others_appear_and_go_without_a_reload(
+        self, alice: HttpClient, bob: HttpClient, open_page: OpenPage
+    ) -> None:
+        made = await begin(alice, title="Fjords", messages=SAID)
+        await grant(alice, made, "bob", "commenter")
+        page = await open_page(f"/c/{made['id']}", client=bob)
+        await page.get_by_role("button", name="Write a note", exact=True).last.click()
+        panel = page.get_by_role("complementary", name="Notes")
+        note = {"message_id": "a", "content": "Hers"}
+        written = await (await alice.post(at(made, "/notes"), json=note)).json()
+        await expect(panel.get_by_role("article")).to_contain_text("Hers")
+        path = at(made, f"/notes/{written['id']}")
+        await alice.patch(path, json={"content": "Hers, and new"})
+        await expect(panel.get_by_role("article")).to_contain_text("Hers, and new")
+
+        await panel.get_by_label("New note").fill("Mine")
+        await panel.get_by_role("button", name="Add the note").click()
+        await expect(panel.get_by_role("article")).to_have_count(2)
+        await alice.delete(path)
+        await expect(panel.get_by_role("article")).to_have_count(1)
+        await expect(panel.get_by_role("article")).to_contain_text("Mine")
+
     async def test_are_in_a_dialog_on_a_phone_and_only_read_by_viewers(
         self, alice: HttpClient, bob: HttpClient, open_page: OpenPage
     ) -> None:

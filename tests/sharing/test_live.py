@@ -130,6 +130,50 @@ class TestGuest:
         assert ids == sorted(ids)
 
 
+class TestNotes:
+    async def test_reach_the_owner_and_guests(
+        self, alice: HttpClient, bob: HttpClient, sign_in: SignIn
+    ) -> None:
+        carol, conversation = await sign_in("carol"), await begin(alice, messages=[FIRST])
+        await grant(alice, conversation, "bob", "commenter")
+        await grant(alice, conversation, "carol", "viewer")
+        followers = [await Follower(each).open() for each in (alice, bob, carol)]
+        note = {"message_id": "first", "content": "Is this so?"}
+        once = {"Idempotency-Key": "once"}
+        made = await (await bob.post(at(conversation, "/notes"), json=note, headers=once)).json()
+        # A repeat changes nothing, and nobody hears of it.
+        await bob.post(at(conversation, "/notes"), json=note, headers=once)
+        path = at(conversation, f"/notes/{made['id']}")
+        await bob.patch(path, json={"content": "It is."})
+        await alice.delete(path)
+
+        for follower in followers:
+            told = [await follower.next() for _ in range(3)]
+            kinds = [(each["type"], each["note_id"]) for each in told]
+            assert kinds == [
+                (f"note.{verb}", made["id"]) for verb in ("created", "updated", "deleted")
+            ]
+            assert {each["version"] for each in told} == {1}
+            owners = {each.get("owner_id") for each in told}
+            assert owners == ({None} if follower is followers[0] else {conversation["user_id"]})
+            assert "so?" not in str(told)
+            follower.close()
+
+    async def test_do_not_reach_a_guest_whose_grant_has_ended(
+        self, alice: HttpClient, bob: HttpClient
+    ) -> None:
+        conversation = await begin(alice, messages=[FIRST])
+        await grant(alice, conversation, "bob", "commenter")
+        follower = await Follower(bob).open()
+        await revoke(alice, conversation, "bob")
+        note = {"message_id": "first", "content": "secret"}
+        await alice.post(at(conversation, "/notes"), json=note)
+        await mark(bob)
+
+        assert [each["type"] for each in await told(follower)] == ["conversation.unshared"]
+        follower.close()
+
+
 class TestEnd:
     async def test_of_the_grant_ends_it_at_once_in_every_process(
         self, alice: HttpClient, bob: HttpClient, elsewhere: HttpClient

@@ -35,6 +35,9 @@ KEY_REVOKED = "api_key.revoked"
 EXPORT_DELETED = "export.deleted"
 SHARED = "conversation.shared"
 UNSHARED = "conversation.unshared"
+NOTE_CREATED = "note.created"
+NOTE_UPDATED = "note.updated"
+NOTE_DELETED = "note.deleted"
 # The kinds of jobs whose progress is reported.
 IMPORT = "import"
 EXPORT = "export"
@@ -70,6 +73,9 @@ TYPES: Mapping[Action, str] = {
     Action.CONVERSATION_TRASH: TRASHED,
     Action.CONVERSATION_UNSHARE: UNSHARED,
     Action.CONVERSATION_UPDATE: UPDATED,
+    Action.NOTE_CREATE: NOTE_CREATED,
+    Action.NOTE_DELETE: NOTE_DELETED,
+    Action.NOTE_UPDATE: NOTE_UPDATED,
     Action.REPLY_CANCEL: UPDATED,
     Action.REPLY_CONTINUE: STARTED,
     Action.REPLY_CREATE: STARTED,
@@ -128,6 +134,7 @@ SHOWN_DETAILS = (
     "grantee_id",
     "role",
     "group_id",
+    "note_id",
 )
 PIPELINE: list[dict[str, Any]] = [
     {

@@ -51,7 +51,13 @@ export function isDeletion(frame: Frame): boolean {
   return frame.type === 'conversation.deleted' || frame.deleted === true;
 }
 
-/** Whether a frame tells of what stands beside a conversation: who has access, and notes. */
+/** Whether a frame tells of who has access to a conversation. */
 export function isBeside(frame: Frame): boolean {
-  return /^(grant|note)\.|^conversation\.(un)?shared$/.test(frame.type);
+  return /^conversation\.(un)?shared$/.test(frame.type);
+}
+
+/** Whether a frame tells of notes in a conversation, or stands for others that may have. */
+export function isOfNotes(frame: Frame, id: string): boolean {
+  if (frame.conversation_id !== id) return frame.type === 'reset';
+  return frame.type.startsWith('note.') || frame.type === 'conversation.changed';
 }

@@ -10,6 +10,7 @@ export class Notes {
   /** What is being written, by message: it stays when other notes are looked at. */
   readonly drafts = new SvelteMap<string, string>();
   readonly #id: string;
+  #turn = 0;
 
   constructor(id: string) {
     this.#id = id;
@@ -24,8 +25,11 @@ export class Notes {
   }
 
   async read(): Promise<void> {
+    const turn = ++this.#turn;
     const params = { path: { conversation_id: this.#id } };
     const found = await ok(api.GET('/conversations/{conversation_id}/notes', { params }));
+    // What was asked for later is newer.
+    if (turn !== this.#turn) return;
     this.all = found.notes;
     this.hasLoaded = true;
   }
@@ -38,7 +42,8 @@ export class Notes {
     const body = { message_id: message, content };
     const made = await ok(api.POST('/conversations/{conversation_id}/notes', { params, body }));
     this.drafts.delete(message);
-    this.all = [...this.all, made];
+    // A live event may have shown it before.
+    this.all = [...this.all.filter((each) => each.id !== made.id), made];
   }
 
   async change(note: Note, content: string): Promise<void> {

@@ -9,7 +9,7 @@ import {
 } from '#lib/api/client';
 import { follow, read, type ReplyEvent } from '#lib/api/events';
 import { WhileSeen } from '#lib/api/waiting';
-import { hasGap, isBeside, isDeletion, isNewer, type Frame } from '#lib/live/frames';
+import { hasGap, isBeside, isDeletion, isNewer, isOfNotes, type Frame } from '#lib/live/frames';
 import { gathered } from '#lib/live/gathered';
 import { live as events } from '#lib/live/live';
 import { conversations } from '#lib/state/conversations.svelte';
@@ -101,6 +101,7 @@ export class Thread extends MessageWindow {
   /** Show what a frame tells of, unless this tab did it. */
   #heed = (frame: Frame) => {
     const known = { id: this.id, version: this.conversation?.version };
+    if (isOfNotes(frame, this.id)) this.notes.read().catch(() => undefined);
     if (frame.conversation_id === this.id && isBeside(frame)) void lookAgain(this);
     else if (isNewer(frame, known) && isDeletion(frame)) this.isGone = true;
     else if (!hasGap(frame) && !isNewer(frame, known)) return;

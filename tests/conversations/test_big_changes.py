@@ -13,6 +13,7 @@ from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.conversations import service
+from chatvault.conversations.commits import queue
 from chatvault.conversations.commits.batch import CommitBatch
 from chatvault.conversations.commits.change import BIG, Change
 from chatvault.conversations.commits.queue import CommitQueue
@@ -282,4 +283,33 @@ class TestWaiting:
         )
         assert isinstance(outcomes[0], Exception)
         assert isinstance(outcomes[1], Appended)
-        assert not commits._has_big
+        await commits.drain()
+        await append(actor, commits, begun, **heavy())
+
+    @pytest.mark.parametrize("is_beside", [True, False])
+    async def test_pauses_between_big_ones_beside_small_ones(
+        self,
+        actor: Actor,
+        commits: CommitQueue,
+        gate: Gate,
+        constants: pytest.MonkeyPatch,
+        is_beside: bool,  # noqa: FBT001  # a case
+    ) -> None:
+        gate.opened.set()
+        begun = [await start(actor, commits) for _ in range(2)]
+        constants.setattr(queue, "RECENT", 1e9 if is_beside else 0.0)
+        constants.setattr(queue, "MOST_PAUSE", 1e9)
+        loop, pauses = asyncio.get_running_loop(), list[float]()
+        call_later = loop.call_later
+
+        def watched(delay: float, act: Any, *given: Any) -> Any:
+            if act == commits._admit_big:
+                pauses.append(delay)
+                delay = 0.0
+            return call_later(delay, act, *given)
+
+        constants.setattr(loop, "call_later", watched)
+        await asyncio.gather(*(append(actor, commits, each, **heavy()) for each in begun))
+        await commits.drain()
+        assert all(each > 0.0 for each in pauses)
+        assert bool(pauses) is is_beside

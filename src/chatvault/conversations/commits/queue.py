@@ -32,6 +32,10 @@ MAX_ATTEMPTS = 8
 MAX_SETBACKS = 40
 # How many changes are worth a batch of their own beside another.
 FEW = 12
+# Big changes pause after each batch for as long as it took, up to half a second, while small ones
+# came within the last second: MongoDB has written the big one by then.
+RECENT = 1.0
+MOST_PAUSE = 0.5
 log = structlog.get_logger()
 
 
@@ -45,7 +49,7 @@ class CommitQueue:
     postponed, later ones of the same conversation wait behind it.
 
     Big changes have batches of their own, of which one is in flight at a time, so that there is
-    always another for the small ones.
+    always another for the small ones. Beside small changes they pause.
 
     If a batch leaves a conversation with too many embedded messages, the queue itself adds the
     change that moves the older ones to segments.
@@ -81,6 +85,7 @@ class CommitQueue:
         self._running: set[asyncio.Task[None]] = set()
         self._is_due = False
         self._has_big = False
+        self._big_since = self._small_at = 0.0
         self._ledger = ledger
         self._metrics = metrics or Metrics().commits
         self._metrics.depth.set_function(lambda: self.depth)
@@ -147,7 +152,10 @@ class CommitQueue:
             if not batch:
                 return
             self._busy |= {change.key for change in batch}
-            self._has_big |= batch[0].is_big
+            if batch[0].is_big:
+                self._has_big, self._big_since = True, time.perf_counter()
+            else:
+                self._small_at = time.perf_counter()
             self._measure(batch)
             task = asyncio.create_task(self._carry(batch))
             self._running.add(task)
@@ -210,11 +218,24 @@ class CommitQueue:
         self._running.discard(task)
         self._busy -= {change.key for change in batch}
         if batch[0].is_big:
-            self._has_big = False
+            self._pause_big()
         if task.cancelled():
             _fail(batch, OutcomeUnknown(retry_after=1))
         elif (error := task.exception()) is not None:
             _fail(batch, error)
+        self._dispatch()
+
+    def _pause_big(self) -> None:
+        """Leave MongoDB to small changes for a while after a big one, if there are any."""
+        at = time.perf_counter()
+        if at - self._small_at > RECENT:
+            self._has_big = False
+            return
+        pause = min(at - self._big_since, MOST_PAUSE)
+        asyncio.get_running_loop().call_later(pause, self._admit_big)
+
+    def _admit_big(self) -> None:
+        self._has_big = False
         self._dispatch()
 
     async def _carry(self, batch: list[Change[Any]]) -> None:

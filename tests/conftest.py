@@ -256,7 +256,8 @@ async def http(
 ) -> AsyncIterator[HttpClient]:
     """A browser that nobody has signed in with, on a clean database."""
     if shared.server is None or shared.server.app is not app:
-        yield await aiohttp_client(app, cookie_jar=CookieJar(unsafe=True))
+        server = TestServer(app, socket_factory=shared.bind)
+        yield await aiohttp_client(server, cookie_jar=CookieJar(unsafe=True))
         return
     browser: HttpClient = TestClient(await shared.start(), cookie_jar=CookieJar(unsafe=True))
     yield browser

@@ -62,7 +62,7 @@ class KeptPage:
         if not self.is_used or self._page is None:
             return []
         try:
-            if _listening(self._page) == self._listening:
+            if _listening(self._page) == self._listening and not _has_routed_sockets(self._page):
                 await _clean(self._page, self._home)
             else:
                 await self.close()
@@ -82,6 +82,11 @@ class KeptPage:
 def _listening(page: Page) -> list[int]:
     """Return how many functions listen to each event of the page."""
     return [len(page._impl_obj.listeners(event)) for event in EVENTS]
+
+
+def _has_routed_sockets(page: Page) -> bool:
+    """Return whether a test answers the sockets of the page, which nothing takes back."""
+    return bool(page._impl_obj._web_socket_routes)
 
 
 async def _clean(page: Page, home: str) -> None:

@@ -5,11 +5,12 @@ To start and end one takes longer than most tests.
 
 import asyncio
 import inspect
+import socket
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient, TestServer, get_port_socket
 
 import chatvault
 from chatvault.accounts.models import User
@@ -51,6 +52,19 @@ class Shared:
         self.server: TestServer | None = None
         self._mongodb_url = mongodb_url
         self._tasks: set[asyncio.Task[object]] = set()
+        self._port = 0
+
+    def bind(self, host: str, _port: int, family: socket.AddressFamily) -> socket.socket:
+        """Return a socket for a server, at the address of the one before if that is free.
+
+        By its address the page of a browser is kept, and the programs that it has compiled.
+        """
+        try:
+            bound = get_port_socket(host, self._port, family)
+        except OSError:
+            bound = get_port_socket(host, 0, family)
+        self._port = bound.getsockname()[1]
+        return bound
 
     async def take(self, settings: Settings) -> web.Application:
         """Return the application with these settings; it may not have been started."""
@@ -58,7 +72,8 @@ class Shared:
             await self.close()
         if self.server is None:
             self.settings = settings
-            self.server = TestServer(create_app(settings, mongodb_url=self._mongodb_url))
+            app = create_app(settings, mongodb_url=self._mongodb_url)
+            self.server = TestServer(app, socket_factory=self.bind)
         return self.server.app
 
     async def start(self) -> TestServer:
@@ -89,8 +104,10 @@ class Shared:
         """End the connections that nobody uses at the moment."""
         if self.server is not None and self.server.runner is not None:
             handler = self.server.runner.server
-            if handler is not None:
-                handler.pre_shutdown()
+            for each in handler.connections if handler is not None else ():
+                # Its own `close` leaves the socket to the other side, and a browser keeps that.
+                if each._current_request is None and each.transport is not None:
+                    each.transport.close()
 
     async def close(self) -> None:
         """End the application, if there is one."""

@@ -15,13 +15,16 @@ from chatvault.fields import Raw
 # Decoding takes half as long when times have no zone.
 CONVERSATIONS: CodecOptions[ConversationDoc] = CodecOptions(tz_aware=False)
 LISTED_AT_ONCE = 10_000
+SHOWN = dict.fromkeys(LISTED_FIELDS, True)
+ORDER = [("updated_at", DESCENDING), ("_id", DESCENDING)]
 # Fields of conversations, and their values.
 Which = tuple[tuple[str, Any], ...]
 # The owner, the filter, the limit, the offset, the cursor, and whether they are to be counted.
 Listing = tuple[Access, Which, int, int, Cursor | None, bool]
 
 
-def _conversations() -> AsyncCollection[ConversationDoc]:
+def conversations() -> AsyncCollection[ConversationDoc]:
+    """Return the collection; times that it reads have no zone."""
     return Conversation.get_pymongo_collection().with_options(codec_options=CONVERSATIONS)
 
 
@@ -39,10 +42,10 @@ def _listing_pipelines(
     mine = Conversation.owned_by(access, **dict(which))
     page: list[Raw] = [
         {"$match": mine | _after_cursor(after)},
-        {"$sort": {"updated_at": DESCENDING, "_id": DESCENDING}},
+        {"$sort": dict(ORDER)},
         {"$skip": offset},
         {"$limit": limit},
-        {"$project": dict.fromkeys(LISTED_FIELDS, True)},
+        {"$project": SHOWN},
         tag,
     ]
     return [page, [{"$match": mine}, {"$count": "total"}, tag]] if counted else [page]
@@ -61,6 +64,8 @@ def _after_cursor(after: Cursor | None) -> Raw:
 
 async def list_many(wanted: list[Listing]) -> list[tuple[list[ConversationDoc], int]]:
     """Return the page and the count of each listing, by one query."""
+    if len(wanted) == 1 and not wanted[0][-1]:
+        return [(await _list_one(*wanted[0][:-1]), 0)]
     pipeline: list[Raw] = []
     pages: dict[Listing, list[ConversationDoc]] = {each: [] for each in wanted}
     totals: dict[Listing, int] = dict.fromkeys(wanted, 0)
@@ -70,7 +75,7 @@ async def list_many(wanted: list[Listing]) -> list[tuple[list[ConversationDoc], 
             whole = {"coll": Conversation.Settings.name, "pipeline": part}
             pipeline += [{"$unionWith": whole}] if pipeline else part
     # All in one answer, up to MongoDB's limit.
-    cursor = await _conversations().aggregate(pipeline, batchSize=LISTED_AT_ONCE)
+    cursor = await conversations().aggregate(pipeline, batchSize=LISTED_AT_ONCE)
     for found in cast("list[Raw]", await cursor.to_list()):
         listing = asked[found.pop("asked")]
         if "total" in found:
@@ -78,6 +83,15 @@ async def list_many(wanted: list[Listing]) -> list[tuple[list[ConversationDoc], 
         else:
             pages[listing].append(cast("ConversationDoc", found))
     return [(pages[each], totals[each]) for each in wanted]
+
+
+async def _list_one(
+    access: Access, which: Which, limit: int, offset: int, after: Cursor | None
+) -> list[ConversationDoc]:
+    """Return one page, which a plain query finds in less time."""
+    query = Conversation.owned_by(access, **dict(which)) | _after_cursor(after)
+    found = conversations().find(query, SHOWN, hint=Conversation.BY_CHANGE)
+    return await found.sort(ORDER).skip(offset).limit(limit).to_list()
 
 
 async def count_many(wanted: list[Access]) -> list[int]:

@@ -5,6 +5,7 @@ Writes go through the commit queue, which encodes with the codec of its store.
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from operator import itemgetter
 from typing import Self
@@ -43,6 +44,8 @@ OVERHEAD = 512
 PATHS_COUNTED = 16_384
 # The limit of cached documents of older runs with their runs: about 12 KB.
 PATHS_KEPT = 512
+# The limit of users of whom it is known how far last messages are ahead of changes.
+LEADS_KEPT = 4_096
 RUN = itemgetter("user_id", "generation")
 WITHOUT_MESSAGES = {"messages": False, "runs": False}
 
@@ -93,6 +96,8 @@ class MessageStore(ContentDecoder):
         rendered: segments as JSON, the most recently used ones.
         path_counts: the documents of older runs of branches, without the runs.
         path_runs: some of the same documents with the runs, in order and without a gap.
+        leads: by user, the longest time by which a last message is later than its conversation's
+            last change; it never rises.
     """
 
     def __init__(
@@ -108,6 +113,7 @@ class MessageStore(ContentDecoder):
         self.path_runs: LRUCache[PathVersion, list[PathRunsDoc]] = LRUCache(
             PATHS_KEPT, getsizeof=len
         )
+        self.leads: LRUCache[ObjectId, timedelta] = LRUCache(LEADS_KEPT)
         self._conversations = Batcher(self._find_conversations, max_size=32, concurrency=2)
         self._listings = Batcher(self._list_many, max_size=16, concurrency=2)
         self._summaries = Batcher(self._find_summaries, max_size=128, concurrency=2)

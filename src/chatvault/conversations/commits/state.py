@@ -271,6 +271,10 @@ class ConversationState:
         if before > at and before <= moment + MAX_SKEW:
             at = before
         self._set(updated_at=at)
+        last = fields["last_message_at"]
+        if last is not None and last > at:
+            # Lists by the last message look among what changed no earlier than its time.
+            self._set(last_message_at=at)
         if at < moment - OLD:
             self._set(arrived_at=moment)
         if not self._is_new and not self._is_touched:

@@ -6,13 +6,13 @@ The plain list by the last change is `MessageStore.list_conversations`, which sh
 import unicodedata
 
 from bson import ObjectId
-from pymongo import ASCENDING, DESCENDING
-from pymongo.asynchronous.collection import AsyncCollection
+from pymongo import ASCENDING
 
 from chatvault.access import Access
-from chatvault.conversations.lists.filters import BY_LETTERS, NEVER, Filter, Position, Sort
+from chatvault.conversations.lists.filters import BY_LETTERS, Filter, Position, Sort
+from chatvault.conversations.lists.last_message import list_all, list_newest
 from chatvault.conversations.models import Conversation
-from chatvault.conversations.newest import CONVERSATIONS
+from chatvault.conversations.newest import conversations
 from chatvault.conversations.shapes import LISTED_FIELDS, ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import InvalidInput
@@ -29,10 +29,6 @@ class TooManyToSort(InvalidInput):
     """Titles are sealed, and yours are too many to be sorted; list them in another order."""
 
     code = "too_many_to_sort"
-
-
-def _conversations() -> AsyncCollection[ConversationDoc]:
-    return Conversation.get_pymongo_collection().with_options(codec_options=CONVERSATIONS)
 
 
 def _query(access: Access, wanted: Filter, after: Position | None) -> Raw:
@@ -65,7 +61,7 @@ async def list_ordered(
     if sort is Sort.TITLE and store.codec.reads_sealed:
         return await _list_by_sealed_title(access, store, wanted, after=after, **page)
     if sort is Sort.LAST_MESSAGE:
-        found = await _list_by_last_message(access, wanted, after=after, **page)
+        found = await _list_by_last_message(access, store, wanted, after=after, **page)
     else:
         found = await _list_by_index(access, wanted, sort, after=after, **page)
     return await store.open_conversations(found)
@@ -82,7 +78,7 @@ async def _list_by_index(
 ) -> list[ConversationDoc]:
     shown = {**WITHOUT_MESSAGES, "deleted_at": True} if wanted.in_trash else WITHOUT_MESSAGES
     hint = await _choose_index(access, wanted)
-    found = _conversations().find(_query(access, wanted, after), shown, hint=hint)
+    found = conversations().find(_query(access, wanted, after), shown, hint=hint)
     if sort is Sort.TITLE:
         found = found.collation(BY_LETTERS)
     return await found.sort(sort.order).skip(offset).limit(limit).to_list()
@@ -100,29 +96,33 @@ async def _choose_index(access: Access, wanted: Filter) -> str | None:
         return None
     which = Filter(status=wanted.status, category_ids=wanted.category_ids)
     query = Conversation.owned_by(access, **which.to_raw())
-    count = await _conversations().count_documents(query, limit=FEW, hint=Conversation.BY_CATEGORY)
+    count = await conversations().count_documents(query, limit=FEW, hint=Conversation.BY_CATEGORY)
     return Conversation.BY_CATEGORY if count < FEW else None
 
 
 async def _list_by_last_message(
-    access: Access, wanted: Filter, *, limit: int, offset: int, after: Position | None
+    access: Access,
+    store: MessageStore,
+    wanted: Filter,
+    *,
+    limit: int,
+    offset: int,
+    after: Position | None,
 ) -> list[ConversationDoc]:
-    """Return documents by their last message, which no index has in order.
-
-    An index of it would make each append dearer. The ids are sorted from the entries of the index
-    that an append changes in any case; the documents are read then.
-    """
-    if after is None:
-        ids = await _first_by_last_message(access, wanted, limit=limit, offset=offset)
+    """Return documents by their last message: first their ids, from an index, then themselves."""
+    query, plain = _query(access, wanted, None), wanted.is_plain
+    ids = await list_newest(access, store, query, after, offset + limit) if plain else None
+    if ids is None:
+        ids = await list_all(query, after, limit=limit, offset=offset, is_plain=plain)
     else:
-        ids = await _ids_by_last_message(access, wanted, after, limit)
+        ids = ids[offset:]
     return await _in_order(access, ids)
 
 
 async def _in_order(access: Access, ids: list[ObjectId]) -> list[ConversationDoc]:
     """Return the documents with these ids, without messages, in this order."""
     query = Conversation.owned_by(access, _id={"$in": ids})
-    found = await _conversations().find(query, WITHOUT_MESSAGES).to_list()
+    found = await conversations().find(query, WITHOUT_MESSAGES).to_list()
     by_id = {each["_id"]: each for each in found}
     return [by_id[each] for each in ids if each in by_id]
 
@@ -143,7 +143,7 @@ async def _list_by_sealed_title(
     """
     query = _query(access, wanted, None)
     shown = {"user_id": True, "title": True}
-    found = await _conversations().find(query, shown).limit(MOST_TITLES + 1).to_list()
+    found = await conversations().find(query, shown).limit(MOST_TITLES + 1).to_list()
     if len(found) > MOST_TITLES:
         raise TooManyToSort
     titles = await store.open_conversations(found)
@@ -166,39 +166,10 @@ def letters_of(title: str) -> tuple[str, str, str]:
     return base, folded, parted.swapcase()
 
 
-async def _first_by_last_message(
-    access: Access, wanted: Filter, *, limit: int, offset: int
-) -> list[ObjectId]:
-    hint = Conversation.BY_CHANGE if wanted.is_plain else None
-    shown = {"_id": True, Sort.LAST_MESSAGE.field: True}
-    found = _conversations().find(_query(access, wanted, None), shown, hint=hint)
-    ordered = found.sort(Sort.LAST_MESSAGE.order).skip(offset).limit(limit)
-    return [each["_id"] for each in await ordered.to_list()]
-
-
-async def _ids_by_last_message(
-    access: Access, wanted: Filter, after: Position, limit: int
-) -> list[ObjectId]:
-    pipeline: list[Raw] = [{"$match": _query(access, wanted, None)}]
-    if wanted.is_plain:
-        # The order of the index, so that MongoDB takes that one.
-        pipeline.append({"$sort": dict(Sort.UPDATED.order)})
-    # As a filter, MongoDB would look up each time in the index, which takes three times as long.
-    shown = {"$ifNull": [f"${Sort.LAST_MESSAGE.field}", NEVER]}
-    pipeline += [
-        {"$project": {"_id": True, "at": shown}},
-        {"$match": after.to_raw("at")},
-        {"$sort": {"at": DESCENDING, "_id": DESCENDING}},
-        {"$limit": limit},
-    ]
-    found = await _conversations().aggregate(pipeline)
-    return [each["_id"] for each in await found.to_list()]
-
-
 async def count_matching(access: Access, wanted: Filter) -> int:
     """Count the conversations that a list has on all its pages."""
     hint: Raw = {"hint": Conversation.IN_TRASH} if wanted.in_trash else {}
-    return await _conversations().count_documents(_query(access, wanted, None), **hint)
+    return await conversations().count_documents(_query(access, wanted, None), **hint)
 
 
 async def find_in_order(
@@ -206,6 +177,6 @@ async def find_in_order(
 ) -> list[ConversationDoc]:
     """Return documents without messages that meet a condition, by a time, the oldest first."""
     shown = {**WITHOUT_MESSAGES, field: True}
-    found = _conversations().find(Conversation.owned_by(access, **which), shown)
+    found = conversations().find(Conversation.owned_by(access, **which), shown)
     found = found.sort([(field, ASCENDING), ("_id", ASCENDING)]).limit(limit)
     return await store.open_conversations(await found.to_list())

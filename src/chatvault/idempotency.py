@@ -20,6 +20,7 @@ from chatvault.errors import Busy, InvalidInput
 from chatvault.fields import Id, Raw, now
 from chatvault.mongodb import leases
 from chatvault.mongodb.database import transaction
+from chatvault.owned import Personal
 
 T = TypeVar("T")
 LIFETIME = timedelta(days=1)
@@ -45,7 +46,7 @@ class KeyReused(InvalidInput):
     code = "idempotency_key_reused"
 
 
-class IdempotencyRecord(Document):
+class IdempotencyRecord(Personal, Document):
     """The record that a request was carried out, and of what its answer can be rendered.
 
     Attributes:
@@ -74,11 +75,6 @@ class IdempotencyRecord(Document):
             IndexModel([("user_id", 1), ("route", 1), ("key", 1)], unique=True, name="key_unique"),
             IndexModel("expires_at", expireAfterSeconds=0),
         ]
-
-    @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query about an actor's records begins with."""
-        return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def find_raw(

@@ -60,7 +60,7 @@ HOLD_MESSAGES = {
     "conversations/models.py": "reads fields without messages",
     "conversations/presence.py": "counts",
     "conversations/newest.py": "lists fields without messages",
-    "conversations/lists/ordered.py": "lists fields without messages",
+    "conversations/lists/last_message.py": "compares times",
     "conversations/reading/picking.py": "decodes what is read",
     "conversations/reading/places.py": "decodes the newest messages with its store's codec",
     "conversations/released.py": "deletes",
@@ -98,7 +98,6 @@ ASKED_WITH_ACCESS = {
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {
-    "commands/models.py: owned_by": "a person's rules",
     "conversations/grants.py: given_to": "a person's grants",
     "conversations/grants.py: to_guest": "a person's grants",
     "commands/permissions.py: find": "a person's role",
@@ -113,7 +112,6 @@ MEAN_THE_PERSON = {
 OTHER_QUERIES = {
     "find_by_hash": "whoever has the token of a link may read",
     "read_needs": "by the users whom the grants are for, in a transaction",
-    "list_many": "each part of the pipeline begins with one; see _listing_pipelines",
     "collect": "garbage collection of all users' segments",
     "_some_ids": "by the owner of the pending deletion",
     "release_lifted": "ends lifted holds, whoever's data they are of",
@@ -133,6 +131,7 @@ SEE_TRASH = {
     "conversations/store.py": "reads what a legal hold keeps",
     "conversations/models.py": "sources of imports: nothing in the trash has one",
     "conversations/lists/ordered.py": "lists the trash, if it is asked for",
+    "conversations/lists/last_message.py": "compares times, of the trash as well",
     "conversations/trash/queries.py": "the queries of the trash",
     "usage/metering.py": "counts the bytes of all that is stored",
 }

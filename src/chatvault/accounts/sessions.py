@@ -9,9 +9,10 @@ from bson import ObjectId
 from pydantic import Field
 from pymongo import DESCENDING, IndexModel
 
-from chatvault.actor import Actor, Role
+from chatvault.actor import Role
 from chatvault.content import Content
 from chatvault.fields import Id
+from chatvault.owned import Personal
 
 
 def hash_token(token: str) -> bytes:
@@ -19,7 +20,7 @@ def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
-class Session(Document):
+class Session(Personal, Document):
     """One signed-in browser or client.
 
     Attributes:
@@ -59,11 +60,6 @@ class Session(Document):
                 name="of_provider",
             ),
         ]
-
-    @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> dict[str, Any]:
-        """Return the filter that every query of an actor's sessions begins with."""
-        return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def find_by_hashes(cls, hashes: list[bytes], at: datetime) -> list[dict[str, Any]]:

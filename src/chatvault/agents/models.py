@@ -16,6 +16,7 @@ from chatvault.content import Content
 from chatvault.errors import NotFound, Unavailable
 from chatvault.external import Provider
 from chatvault.fields import Id, Raw
+from chatvault.owned import Personal
 
 # The built-in agent, used by conversations that name none. It is not stored.
 DEFAULT_AGENT_ID = ObjectId("0" * 24)
@@ -32,7 +33,7 @@ class AgentNotFound(NotFound):
     """Agent not found."""
 
 
-class Agent(Document):
+class Agent(Personal, Document):
     """An agent: the settings with which replies are made.
 
     Attributes:
@@ -76,11 +77,6 @@ class Agent(Document):
             IndexModel([("user_id", 1), ("_id", 1)]),
             IndexModel([("shared", 1), ("_id", 1)], partialFilterExpression={"shared": True}),
         ]
-
-    @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's own agents begins with."""
-        return {"user_id": actor.owner_id, **more}
 
     @classmethod
     def visible_to(cls, actor: Actor, **more: Any) -> Raw:

@@ -1,7 +1,7 @@
 """API key documents, found by the hash of a secret that only the client holds."""
 
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from beanie import Document, PydanticObjectId
 from bson import ObjectId
@@ -12,6 +12,7 @@ from chatvault.accounts.models import User
 from chatvault.actor import Actor, Scope
 from chatvault.content import Content
 from chatvault.fields import Id, Raw
+from chatvault.owned import Personal
 
 # An expired key stays in its owner's list for so long.
 SHOWN_AFTER_EXPIRY = timedelta(days=30)
@@ -19,7 +20,7 @@ SHOWN_AFTER_EXPIRY = timedelta(days=30)
 USE_WRITTEN_EVERY = timedelta(minutes=1)
 
 
-class ApiKey(Document):
+class ApiKey(Personal, Document):
     """One API key; revoking it removes the document.
 
     Attributes:
@@ -52,11 +53,6 @@ class ApiKey(Document):
             IndexModel([("user_id", 1), ("created_at", DESCENDING)]),
             IndexModel("expires_at", expireAfterSeconds=int(SHOWN_AFTER_EXPIRY.total_seconds())),
         ]
-
-    @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's keys begins with."""
-        return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def find_by_hashes(cls, hashes: list[bytes], at: datetime) -> list[Raw]:

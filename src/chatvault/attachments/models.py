@@ -6,14 +6,14 @@ from typing import Any, ClassVar, Literal
 from beanie import Document
 from pymongo import IndexModel
 
-from chatvault.access import Access
 from chatvault.content import Content, Erased
-from chatvault.fields import Id, Raw
+from chatvault.fields import Id
+from chatvault.owned import Owned
 
 AttachmentState = Literal["present", "absent", "expired"]
 
 
-class Attachment(Document):
+class Attachment(Owned, Document):
     """The metadata of a file that belongs to a conversation.
 
     Attributes:
@@ -54,13 +54,8 @@ class Attachment(Document):
             IndexModel([("user_id", 1), ("file", 1)], name="uses"),
         ]
 
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an actor's attachments begins."""
-        return {"user_id": access.owner_id, **more}
 
-
-class AttachmentFile(Document):
+class AttachmentFile(Owned, Document):
     """Bytes that one or several attachments of a user have.
 
     Attributes:
@@ -94,13 +89,8 @@ class AttachmentFile(Document):
             ),
         ]
 
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an actor's files begins."""
-        return {"user_id": access.owner_id, **more}
 
-
-class AttachmentPart(Document):
+class AttachmentPart(Owned, Document):
     """Some bytes of a file.
 
     Attributes:
@@ -122,8 +112,3 @@ class AttachmentPart(Document):
         indexes: ClassVar = [
             IndexModel([("user_id", 1), ("file", 1), ("no", 1)], unique=True, name="part_unique")
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an actor's parts begins."""
-        return {"user_id": access.owner_id, **more}

@@ -15,6 +15,7 @@ from chatvault.access import Access
 from chatvault.content import Content
 from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw, now
+from chatvault.owned import Owned
 
 KEPT = timedelta(days=7)
 # The number of finished jobs that are kept for a user, and listed.
@@ -51,7 +52,7 @@ class BatchState(StrEnum):
     FAILED = "failed"
 
 
-class BatchJob(Document):
+class BatchJob(Owned, Document):
     """An action on many conversations in the background.
 
     Attributes:
@@ -118,11 +119,6 @@ class BatchJob(Document):
         ]
 
     @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an owner's jobs begins."""
-        return {"user_id": access.owner_id, **more}
-
-    @classmethod
     async def get_raw(
         cls, access: Access, batch_id: ObjectId, session: AsyncClientSession | None = None
     ) -> Raw:
@@ -155,7 +151,7 @@ class BatchJob(Document):
             await jobs.update_many(mine, {"$min": {"expires_at": now()}}, session=session)
 
 
-class BatchIds(Document):
+class BatchIds(Owned, Document):
     """Some of the ids that a job goes through; removed when it ends.
 
     Attributes:
@@ -181,11 +177,6 @@ class BatchIds(Document):
                 [("user_id", 1), ("batch_id", 1), ("no", 1)], unique=True, name="part_unique"
             )
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an owner's ids begins."""
-        return {"user_id": access.owner_id, **more}
 
     @classmethod
     async def store(
@@ -230,7 +221,7 @@ class BatchIds(Document):
         await cls.get_pymongo_collection().delete_many(mine, session=session)
 
 
-class BatchChanges(Document):
+class BatchChanges(Owned, Document):
     """The conversations that one step of a job changed, so that the job can be undone.
 
     Attributes:
@@ -257,11 +248,6 @@ class BatchChanges(Document):
             ),
             IndexModel("expires_at", expireAfterSeconds=0),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an owner's changes begins."""
-        return {"user_id": access.owner_id, **more}
 
     @classmethod
     async def store(

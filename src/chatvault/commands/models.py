@@ -13,6 +13,7 @@ from chatvault.access import Access
 from chatvault.actor import Actor, Role
 from chatvault.content import Content, Erased
 from chatvault.fields import Id, Raw
+from chatvault.owned import Owned, Personal
 
 
 class Status(StrEnum):
@@ -54,7 +55,7 @@ class CommandDoc(CommandPlace):
     created_at: datetime
 
 
-class Command(Document):
+class Command(Owned, Document):
     """A command's place and status; its text and result are stored in its message.
 
     Attributes:
@@ -90,11 +91,6 @@ class Command(Document):
         ]
 
     @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's commands begins with."""
-        return {"user_id": access.owner_id, **more}
-
-    @classmethod
     async def find_raw(
         cls, access: Access, conversation_id: ObjectId, command_id: ObjectId
     ) -> CommandDoc | None:
@@ -112,7 +108,7 @@ class Command(Document):
         return cast("list[CommandDoc]", await found.to_list())
 
 
-class ApprovalRule(Document):
+class ApprovalRule(Personal, Document):
     """A user's rule that calls of a tool need no approval one by one."""
 
     user_id: Id
@@ -128,11 +124,6 @@ class ApprovalRule(Document):
         indexes: ClassVar = [
             IndexModel([("user_id", 1), ("tool", 1)], unique=True, name="rule_unique")
         ]
-
-    @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's rules begins with."""
-        return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def list_raw(cls, actor: Actor, session: AsyncClientSession | None = None) -> list[Raw]:

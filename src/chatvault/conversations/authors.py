@@ -1,7 +1,7 @@
 """Messages that guests write: whose words they are, and where a user wrote any."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from beanie import Document
 from bson import ObjectId
@@ -13,10 +13,11 @@ from chatvault.content import Content
 from chatvault.conversations.grants import Grant
 from chatvault.conversations.group_grants import GroupGrant
 from chatvault.conversations.shapes import MessageDoc
-from chatvault.fields import Id, Raw
+from chatvault.fields import Id
+from chatvault.owned import Owned
 
 
-class Authorship(Document):
+class Authorship(Owned, Document):
     """A conversation of somebody else's in which a user wrote; erasure of the user goes by it.
 
     Attributes:
@@ -30,6 +31,7 @@ class Authorship(Document):
     conversation_id: Id
     at: datetime
 
+    owner_field: ClassVar = "owner_id"
     holds: ClassVar = Content(owner="owner_id", also_of=("author_id",))
 
     class Settings:
@@ -40,11 +42,6 @@ class Authorship(Document):
             IndexModel([("author_id", 1), ("conversation_id", 1)], unique=True, name="author"),
             IndexModel([("owner_id", 1), ("conversation_id", 1)], name="of_conversation"),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which queries for the authors in an owner's data begin."""
-        return {"owner_id": access.owner_id, **more}
 
 
 def sign(access: Access, messages: list[MessageDoc]) -> list[MessageDoc]:

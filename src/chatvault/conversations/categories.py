@@ -14,6 +14,7 @@ from chatvault.access import Access
 from chatvault.content import Content
 from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw
+from chatvault.owned import Owned
 
 
 class CategoryNotFound(NotFound):
@@ -36,7 +37,7 @@ class Category(BaseModel):
     holds: ClassVar = Content(words=("name",))
 
 
-class Categories(Document):
+class Categories(Owned, Document):
     """All categories of one user, which are few.
 
     Attributes:
@@ -54,11 +55,6 @@ class Categories(Document):
 
         name = "categories"
         indexes: ClassVar = [IndexModel("user_id", unique=True, name="one_of_user")]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an owner's categories begins with."""
-        return {"user_id": access.owner_id, **more}
 
     @classmethod
     async def list_raw(cls, access: Access, session: AsyncClientSession | None = None) -> list[Raw]:

@@ -21,6 +21,7 @@ from chatvault.conversations.models import Conversation
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.cursors import Cursor
 from chatvault.fields import Id, Raw, now
+from chatvault.owned import Owned
 
 # The most grants of one user of which live events and searches know.
 MOST_HELD = 10_000
@@ -43,7 +44,7 @@ NEEDS = {
 }
 
 
-class Grant(Document):
+class Grant(Owned, Document):
     """One conversation, shared with one user.
 
     Attributes:
@@ -66,6 +67,7 @@ class Grant(Document):
     via_group: Id | None = None
     agents: bool = False
 
+    owner_field: ClassVar = "owner_id"
     holds: ClassVar = Content(owner="owner_id", also_of=("grantee_id",))
 
     class Settings:
@@ -81,11 +83,6 @@ class Grant(Document):
             IndexModel([("grantee_id", 1), ("at", DESCENDING), ("_id", DESCENDING)], name="newest"),
             IndexModel([("owner_id", 1), ("conversation_id", 1)], name="of_conversation"),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which queries for the grants of an owner's data begin."""
-        return {"owner_id": access.owner_id, **more}
 
     @classmethod
     def given_to(cls, actor: Actor, **more: Any) -> Raw:

@@ -4,19 +4,19 @@ Access comes by the `Grant` that each member has of it, so that a read stays one
 """
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from beanie import Document
 from bson import ObjectId
 from pymongo import IndexModel
 
-from chatvault.access import Access
 from chatvault.content import Content
 from chatvault.conversations.grants import GrantRole
 from chatvault.fields import Id, Raw
+from chatvault.owned import Owned
 
 
-class GroupGrant(Document):
+class GroupGrant(Owned, Document):
     """One conversation, shared with one group.
 
     Attributes:
@@ -40,6 +40,7 @@ class GroupGrant(Document):
     version: int = 1
     expanded: int = 0
 
+    owner_field: ClassVar = "owner_id"
     holds: ClassVar = Content(owner="owner_id")
 
     class Settings:
@@ -50,11 +51,6 @@ class GroupGrant(Document):
             IndexModel([("group_id", 1), ("conversation_id", 1)], unique=True, name="grant_unique"),
             IndexModel([("owner_id", 1), ("conversation_id", 1)], name="of_conversation"),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which queries for the grants of an owner's data begin."""
-        return {"owner_id": access.owner_id, **more}
 
     @classmethod
     async def list_of(cls, group_id: ObjectId) -> list[Raw]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from beanie import Document
 from bson import ObjectId
@@ -14,6 +14,7 @@ from chatvault.access import Access
 from chatvault.content import Content
 from chatvault.errors import Conflict
 from chatvault.fields import Id, Raw
+from chatvault.owned import Owned
 
 # The condition of the index of holds that are in force, which queries repeat.
 IN_FORCE: Raw = {"is_open": True}
@@ -25,7 +26,7 @@ class UnderHold(Conflict):
     code = "under_hold"
 
 
-class Hold(Document):
+class Hold(Owned, Document):
     """A legal hold of all conversations of a user, or of one.
 
     Attributes:
@@ -62,11 +63,6 @@ class Hold(Document):
                 name="lifted",
             ),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which queries for the holds of an owner's data begin."""
-        return {"user_id": access.owner_id, **more}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from chatvault.access import Access
 from chatvault.accounts.models import User
 from chatvault.content import Content
 from chatvault.fields import Id, Raw
+from chatvault.owned import Owned
 
 # A link that has expired or was revoked stays in its owner's list for so long.
 SHOWN_AFTER_EXPIRY = timedelta(days=30)
@@ -45,7 +46,7 @@ def in_force(at: datetime) -> Raw:
     return {"expires_at": {"$gt": at}, "revoked_at": None}
 
 
-class Link(Document):
+class Link(Owned, Document):
     """One link to a conversation, without its content.
 
     Attributes:
@@ -95,11 +96,6 @@ class Link(Document):
                 name="expiry",
             ),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an owner's links begins."""
-        return {"user_id": access.owner_id, **more}
 
     @classmethod
     async def find_by_hash(cls, token_hash: bytes, at: datetime) -> Raw | None:

@@ -1,17 +1,17 @@
 """Notes beside messages, which a conversation's owner and commenters write."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from beanie import Document
 from pymongo import IndexModel
 
-from chatvault.access import Access
 from chatvault.content import Content
-from chatvault.fields import Id, Raw
+from chatvault.fields import Id
+from chatvault.owned import Owned
 
 
-class Note(Document):
+class Note(Owned, Document):
     """A note of somebody's beside a message; no model is sent it.
 
     Attributes:
@@ -40,8 +40,3 @@ class Note(Document):
             ),
             IndexModel("author_id", name="by_author"),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for notes in an owner's data begins."""
-        return {"user_id": access.owner_id, **more}

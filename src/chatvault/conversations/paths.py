@@ -5,9 +5,9 @@ from typing import ClassVar
 from beanie import Document
 from pymongo import IndexModel
 
-from chatvault.access import Access
 from chatvault.content import Content
-from chatvault.fields import Id, Raw
+from chatvault.fields import Id
+from chatvault.owned import Owned
 
 # This many closed runs stay in the conversation's document; beyond twice as many, the older move
 # to documents of this many runs each.
@@ -15,7 +15,7 @@ RUNS_KEPT = 32
 RUNS_MOVED = 64
 
 
-class PathRuns(Document):
+class PathRuns(Owned, Document):
     """Consecutive older runs of the branch that a conversation shows.
 
     Attributes:
@@ -47,8 +47,3 @@ class PathRuns(Document):
             IndexModel([("user_id", 1), ("generation", 1), ("first", 1)], name="by_first"),
             IndexModel([("user_id", 1), ("generation", 1), ("last", 1)], name="by_last"),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: object) -> Raw:
-        """Return the filter with which every query for an actor's paths begins."""
-        return {"user_id": access.owner_id, **more}

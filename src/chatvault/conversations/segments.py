@@ -12,13 +12,13 @@ from bson import ObjectId
 from pydantic import BaseModel
 from pymongo import IndexModel
 
-from chatvault.access import Access
 from chatvault.content import Content
 from chatvault.conversations.codec import ContentCodec, SegmentKey
 from chatvault.conversations.models import Message
 from chatvault.conversations.shapes import MessageDoc, SegmentDoc
 from chatvault.conversations.tree import Link, links_within
-from chatvault.fields import Id, Raw
+from chatvault.fields import Id
+from chatvault.owned import Owned
 
 # Limited, as a segment is rewritten when it grows and when one of its messages is edited.
 MAX_LENGTH = 256
@@ -55,7 +55,7 @@ class SealedRun(BaseModel):
     c: bytes
 
 
-class Segment(Document):
+class Segment(Owned, Document):
     """Consecutive older messages of a conversation.
 
     Attributes:
@@ -104,13 +104,8 @@ class Segment(Document):
             ),
         ]
 
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an actor's segments begins."""
-        return {"user_id": access.owner_id, **more}
 
-
-class Revision(Document):
+class Revision(Owned, Document):
     """A message as it was before an edit.
 
     Attributes:
@@ -153,13 +148,8 @@ class Revision(Document):
             )
         ]
 
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an actor's revisions begins."""
-        return {"user_id": access.owner_id, **more}
 
-
-class PendingDeletion(Document):
+class PendingDeletion(Owned, Document):
     """Segments and revisions without references, to be deleted by the garbage collection.
 
     It is written before the first segment of a bulk write and removed by the transaction that
@@ -189,11 +179,6 @@ class PendingDeletion(Document):
 
         name = "retired"
         indexes: ClassVar = [IndexModel("due_at")]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an actor's pending deletions begins."""
-        return {"user_id": access.owner_id, **more}
 
 
 def size_of(message: Mapping[str, Any]) -> int:

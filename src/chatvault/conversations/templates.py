@@ -18,6 +18,7 @@ from chatvault.conversations.models import MessageRole
 from chatvault.conversations.schemas import ConversationCreate
 from chatvault.errors import FieldError, InvalidInput, NotFound
 from chatvault.fields import Id, Raw
+from chatvault.owned import Owned
 
 # {{name}}, with spaces or without.
 VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]{0,63})\s*\}\}")
@@ -41,7 +42,7 @@ class TemplateMessage(BaseModel):
     holds: ClassVar = Content(words=("content",))
 
 
-class Template(Document):
+class Template(Owned, Document):
     """A template: what a new conversation begins with, with variables in its texts.
 
     Attributes:
@@ -69,11 +70,6 @@ class Template(Document):
 
         name = "templates"
         indexes: ClassVar = [IndexModel([("user_id", 1), ("_id", 1)])]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an owner's templates begins with."""
-        return {"user_id": access.owner_id, **more}
 
     @classmethod
     async def list_raw(cls, access: Access) -> list[Raw]:

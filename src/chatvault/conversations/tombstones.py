@@ -16,12 +16,13 @@ from chatvault.content import Content
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.fields import Id, Raw
 from chatvault.keys import SecretKey
+from chatvault.owned import Owned
 
 # The number of conversations looked up with one query.
 AT_ONCE = 1000
 
 
-class Tombstone(Document):
+class Tombstone(Owned, Document):
     """A record of a conversation that its owner deleted, so that imports leave it out.
 
     Attributes:
@@ -50,11 +51,6 @@ class Tombstone(Document):
             ),
             IndexModel([("user_id", 1), ("at", 1), ("conversation_id", 1)], name="by_time"),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an owner's tombstones begins."""
-        return {"user_id": access.owner_id, **more}
 
     @classmethod
     def insertion_of(

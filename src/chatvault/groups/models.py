@@ -9,11 +9,11 @@ from bson import ObjectId
 from pymongo import IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from chatvault.access import Access
 from chatvault.actor import Actor
 from chatvault.content import Content
 from chatvault.fields import Id, Raw, now
 from chatvault.mongodb.jobs import LEASE_SECONDS, RUNNING
+from chatvault.owned import Owned
 
 
 class MemberRole(StrEnum):
@@ -24,7 +24,7 @@ class MemberRole(StrEnum):
     OWNER = "owner"
 
 
-class Group(Document):
+class Group(Owned, Document):
     """A group of users.
 
     Attributes:
@@ -38,6 +38,7 @@ class Group(Document):
     updated_at: datetime
     changes: int = 0
 
+    owner_field: ClassVar = "owner_id"
     holds: ClassVar = Content(owner="owner_id", words=("name",))
 
     class Settings:
@@ -46,13 +47,8 @@ class Group(Document):
         name = "groups"
         indexes: ClassVar = [IndexModel("owner_id", name="of_owner")]
 
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which queries for an owner's groups begin."""
-        return {"owner_id": access.owner_id, **more}
 
-
-class Membership(Document):
+class Membership(Owned, Document):
     """One user in one group.
 
     Attributes:
@@ -70,6 +66,7 @@ class Membership(Document):
     at: datetime
     grants: int = 0
 
+    owner_field: ClassVar = "owner_id"
     holds: ClassVar = Content(owner="owner_id", also_of=("member_id",))
 
     class Settings:
@@ -81,11 +78,6 @@ class Membership(Document):
             IndexModel([("group_id", 1), ("at", 1)], name="of_group"),
             IndexModel("owner_id", name="of_owner"),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which changes of an owner's groups begin."""
-        return {"owner_id": access.owner_id, **more}
 
     @classmethod
     def held_by(cls, actor: Actor, **more: Any) -> Raw:
@@ -107,7 +99,7 @@ class Membership(Document):
         return [dict(each) for each in await found.sort([("at", 1), ("_id", 1)]).to_list()]
 
 
-class GroupTask(Document):
+class GroupTask(Owned, Document):
     """The work that a change of a group leaves, until it is done; see `expansion`.
 
     Attributes:
@@ -146,11 +138,6 @@ class GroupTask(Document):
             IndexModel("user_id", name="of_owner"),
             IndexModel("group_id", name="of_group"),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which queries for an owner's tasks begin."""
-        return {"user_id": access.owner_id, **more}
 
 
 def new_task(

@@ -14,6 +14,7 @@ from chatvault.access import Access
 from chatvault.content import Content
 from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw
+from chatvault.owned import Owned
 
 # An unused upload is removed after this time.
 UPLOAD_TTL = timedelta(days=1)
@@ -21,7 +22,7 @@ UPLOAD_TTL = timedelta(days=1)
 JOB_TTL = timedelta(days=7)
 
 
-class Upload(Document):
+class Upload(Owned, Document):
     """A file that is uploaded in parts; its bytes are in a file on one machine.
 
     Attributes:
@@ -48,11 +49,6 @@ class Upload(Document):
             IndexModel([("user_id", 1), ("_id", 1)]),
             IndexModel("expires_at", expireAfterSeconds=0),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an owner's uploads begins."""
-        return {"user_id": access.owner_id, **more}
 
     @classmethod
     async def get_raw(cls, access: Access, upload_id: ObjectId) -> Raw:
@@ -84,7 +80,7 @@ ACTIVE = (JobState.QUEUED.value, JobState.RUNNING.value)
 SHOWN_PROGRESS = ("user_id", "state", "size", "read", "found", "done", "version")
 
 
-class ImportJob(Document):
+class ImportJob(Owned, Document):
     """An import of uploads, which a process with access to their files runs.
 
     Attributes:
@@ -147,11 +143,6 @@ class ImportJob(Document):
                 name="one_runs",
             ),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an owner's imports begins."""
-        return {"user_id": access.owner_id, **more}
 
     @classmethod
     async def get_raw(

@@ -12,6 +12,7 @@ from chatvault.access import Access
 from chatvault.content import Content
 from chatvault.fields import Id, Raw
 from chatvault.mongodb import leases
+from chatvault.owned import Owned
 
 EVENTS_LIFETIME = timedelta(days=1)
 
@@ -71,7 +72,7 @@ class ReplyDoc(TypedDict):
     rounds: NotRequired[int]
 
 
-class Reply(Document):
+class Reply(Owned, Document):
     """One answer of a model: its settings and progress, without its text.
 
     Attributes:
@@ -137,11 +138,6 @@ class Reply(Document):
         ]
 
     @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter with which every query for an actor's replies begins."""
-        return {"user_id": access.owner_id, **more}
-
-    @classmethod
     async def find_raw(
         cls, access: Access, conversation_id: ObjectId, reply_id: ObjectId
     ) -> ReplyDoc | None:
@@ -150,7 +146,7 @@ class Reply(Document):
         return cast("ReplyDoc | None", await cls.get_pymongo_collection().find_one(query))
 
 
-class ReplyEvents(Document):
+class ReplyEvents(Owned, Document):
     """Consecutive events of a reply; numbers begin with 1.
 
     Attributes:
@@ -182,11 +178,6 @@ class ReplyEvents(Document):
         ]
 
     @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's events begins with."""
-        return {"user_id": access.owner_id, **more}
-
-    @classmethod
     async def list_raw(cls, access: Access, reply_id: ObjectId, after: int) -> list[Raw]:
         """Return the stored documents with events above `after`."""
         query = cls.owned_by(access, reply_id=reply_id, last={"$gt": after})
@@ -201,7 +192,7 @@ class JobKind(StrEnum):
     CONTINUE = "continue"
 
 
-class Job(Document):
+class Job(Owned, Document):
     """Something to do after a reply, by any process.
 
     Attributes:
@@ -228,11 +219,6 @@ class Job(Document):
             IndexModel("due_at"),
             IndexModel([("user_id", 1), ("conversation_id", 1)]),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's jobs begins with."""
-        return {"user_id": access.owner_id, **more}
 
     @classmethod
     def insertion_of(

@@ -1,17 +1,18 @@
 """Policies of retention: of a user's own choice, or of an operator's for a role."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from beanie import Document
 from pymongo import IndexModel
 
-from chatvault.actor import Actor, Role
+from chatvault.actor import Role
 from chatvault.content import Content
-from chatvault.fields import Id, Raw
+from chatvault.fields import Id
+from chatvault.owned import Personal
 
 
-class RetentionPolicy(Document):
+class RetentionPolicy(Personal, Document):
     """After how many days without a change conversations go to the trash.
 
     Attributes:
@@ -45,8 +46,3 @@ class RetentionPolicy(Document):
                 name="one_of_role",
             ),
         ]
-
-    @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter with which a query for an actor's own policy begins."""
-        return {"user_id": actor.owner_id, **more}

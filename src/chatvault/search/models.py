@@ -7,9 +7,9 @@ from beanie import Document
 from bson import ObjectId
 from pymongo import IndexModel
 
-from chatvault.access import Access
 from chatvault.content import Content, Erased
-from chatvault.fields import Id, Raw
+from chatvault.fields import Id
+from chatvault.owned import Owned
 
 
 class FileDoc(TypedDict):
@@ -25,7 +25,7 @@ class FileDoc(TypedDict):
     bytes: int
 
 
-class SearchIndex(Document):
+class SearchIndex(Owned, Document):
     """The index of one user's messages.
 
     Attributes:
@@ -63,13 +63,8 @@ class SearchIndex(Document):
             ),
         ]
 
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's index begins with."""
-        return {"user_id": access.owner_id, **more}
 
-
-class SearchFile(Document):
+class SearchFile(Owned, Document):
     """A part of a file of an index.
 
     Attributes:
@@ -95,13 +90,8 @@ class SearchFile(Document):
             IndexModel([("user_id", 1), ("file", 1), ("no", 1)], unique=True, name="part_unique")
         ]
 
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's files begins with."""
-        return {"user_id": access.owner_id, **more}
 
-
-class SearchPending(Document):
+class SearchPending(Owned, Document):
     """A file that is not in an index yet, or no longer, to be deleted by the garbage collection.
 
     It is written before the first part, and removed by the transaction that puts the file into an
@@ -128,8 +118,3 @@ class SearchPending(Document):
             IndexModel("due_at"),
             IndexModel([("user_id", 1), ("file", 1)], name="file"),
         ]
-
-    @classmethod
-    def owned_by(cls, access: Access, **more: Any) -> Raw:
-        """Return the fields that every pending deletion of an actor's begins with."""
-        return {"user_id": access.owner_id, **more}

@@ -10,9 +10,10 @@ from pymongo import IndexModel, InsertOne
 from chatvault.actor import Actor
 from chatvault.content import Content
 from chatvault.fields import Id, Raw
+from chatvault.owned import Personal
 
 
-class Usage(Document):
+class Usage(Personal, Document):
     """The tokens of one request to a model.
 
     Attributes:
@@ -45,11 +46,6 @@ class Usage(Document):
             # For the usage of all users on some days.
             IndexModel([("day", 1), ("user_id", 1)]),
         ]
-
-    @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter that every query of an actor's usage begins with."""
-        return {"user_id": actor.owner_id, **more}
 
     @classmethod
     def of(cls, actor: Actor, *, tokens: tuple[int, int], at: datetime, **fields: Any) -> Raw:

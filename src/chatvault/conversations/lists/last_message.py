@@ -67,7 +67,7 @@ def _beyond(
 
 
 async def _find_start(query: Raw, after: Position | None, count: int) -> datetime | None:
-    """Return a time that so many last messages reach, of the list or of what is after a position.
+    """Return a time that enough last messages reach, of the list or of what is after a position.
 
     Some conversations may have changed long after their last message; twice as many are read.
     """

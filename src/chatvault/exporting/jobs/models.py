@@ -14,6 +14,7 @@ from chatvault.actor import Actor
 from chatvault.content import Content, Erased
 from chatvault.errors import NotFound
 from chatvault.fields import Id, Raw, now
+from chatvault.owned import Personal
 
 KEPT = timedelta(days=7)
 LISTED = 20
@@ -53,7 +54,7 @@ class PartDoc(TypedDict):
     messages: int
 
 
-class ExportJob(Document):
+class ExportJob(Personal, Document):
     """An export in the background.
 
     Attributes:
@@ -114,11 +115,6 @@ class ExportJob(Document):
         ]
 
     @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter with which every query for an actor's exports begins."""
-        return {"user_id": actor.owner_id, **more}
-
-    @classmethod
     async def get_raw(
         cls, actor: Actor, export_id: ObjectId, session: AsyncClientSession | None = None
     ) -> Raw:
@@ -165,7 +161,7 @@ class ExportJob(Document):
             )
 
 
-class ExportChunk(Document):
+class ExportChunk(Personal, Document):
     """Some bytes of a part.
 
     Attributes:
@@ -195,11 +191,6 @@ class ExportChunk(Document):
                 name="chunk_unique",
             )
         ]
-
-    @classmethod
-    def owned_by(cls, actor: Actor, **more: Any) -> Raw:
-        """Return the filter with which every query for an actor's chunks begins."""
-        return {"user_id": actor.owner_id, **more}
 
     @classmethod
     async def find_data(

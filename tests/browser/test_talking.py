@@ -76,6 +76,24 @@ class TestAccount:
         assert await database.conversations.count_documents({}) == 1
 
 
+async def test_thoughts_show_while_the_model_thinks_and_stay_folded(
+    page: Page, fake_model: FakeModel
+) -> None:
+    gate = asyncio.Event()
+    thinking = [{"reasoning_content": "Let me "}, {"reasoning_content": "<b>see</b>."}]
+    fake_model.say(ScriptedAnswer(chunks=["Four."], reasoning=thinking, gate=gate, ungated=0))
+    await ask(page, "2 + 2?")
+    live = page.locator("article.live")
+    await live.get_by_text("Thoughts").click()
+    await expect(live.get_by_role("region", name="Thoughts")).to_have_text("Let me <b>see</b>.")
+
+    gate.set()
+    await expect(said(page, "Four.")).to_be_visible()
+    await expect(live).to_have_count(0)
+    await page.get_by_text("Thoughts").click()
+    await expect(page.get_by_role("region", name="Thoughts")).to_have_text("Let me <b>see</b>.")
+
+
 class TestConversation:
     async def test_starts_with_a_message_and_shows_the_streamed_answer(
         self, page: Page, fake_model: FakeModel

@@ -41,6 +41,7 @@ class ScriptedAnswer:
         first: sent before everything else.
         keep_alive: sent repeatedly in place of an answer, until the client disconnects.
         thoughts: how many chunks of reasoning, 20 ms apart, come before the text.
+        reasoning: further pieces of reasoning before the text, in the field that has them.
     """
 
     chunks: Sequence[str] = ("Hello", " there", ".")
@@ -60,6 +61,7 @@ class ScriptedAnswer:
     first: bytes = b""
     keep_alive: bytes = b""
     thoughts: int = 0
+    reasoning: Sequence[dict[str, Any]] = ()
 
 
 class FakeModel:
@@ -162,6 +164,8 @@ class FakeModel:
         for _ in range(act.thoughts):
             await self._say(response, body, {"reasoning_content": "hmm"})
             await asyncio.sleep(0.02)
+        for each in act.reasoning:
+            await self._say(response, body, each)
         while act.keep_alive:
             await response.write(act.keep_alive)
             await asyncio.sleep(0.02)

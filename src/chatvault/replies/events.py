@@ -227,9 +227,9 @@ def round_of(events: list[Event]) -> list[Event]:
     return events[waits[-1] + 1 :] if waits else events
 
 
-def text_of(events: list[Event]) -> str:
-    """Return the text of the events."""
-    return "".join(event.data["text"] for event in events if event.type == "delta")
+def text_of(events: list[Event], kind: str = "delta") -> str:
+    """Return the text of the events of a type: `delta` or `thinking`."""
+    return "".join(event.data["text"] for event in events if event.type == kind)
 
 
 def calls_of(events: list[Event]) -> list[dict[str, Any]]:

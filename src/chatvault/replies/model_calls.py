@@ -112,6 +112,11 @@ def text_in(value: Any) -> str:
     return value
 
 
+def thoughts_of(text: str) -> list[ThinkingPart]:
+    """Return reasoning without a signature as stored parts; none for an empty text."""
+    return [{"type": "thinking", "text": text}] if text else []
+
+
 def thinking_block(part: ThinkingPart) -> dict[str, Any]:
     """Return stored reasoning as Anthropic's API gave it, and as it has to get it back."""
     redacted = part.get("extra", {}).get("redacted_thinking")

@@ -11,6 +11,8 @@ from chatvault.replies.model_calls import MAX_CALLS, Chunk, ModelRequest, text_i
 SDK = "openai"
 URL = "https://api.openai.com/v1"
 CONNECT_TIMEOUT = 10.0
+# The names that providers have for reasoning; some send the same by two of them.
+REASONING = ("reasoning_content", "reasoning")
 
 
 def connect(provider: Provider, timeout: float) -> Any:
@@ -99,12 +101,19 @@ def _piece(chunk: dict[str, Any]) -> Chunk:
     delta = choice.get("delta") or {}
     return Chunk(
         text=text_in(delta.get("content")),
+        thinking=_thinking(delta),
         calls=tuple(_call(part) for part in delta.get("tool_calls") or ()),
         finish_reason=text_in(choice.get("finish_reason")) or None,
         usage=token_counts(usage),
         raw=chunk,
         is_progress=_is_progress(choice, delta),
     )
+
+
+def _thinking(delta: dict[str, Any]) -> str:
+    """Return the reasoning in a chunk; what is no text, such as details of it, is none."""
+    found = (delta.get(name) for name in REASONING)
+    return next((text for text in found if isinstance(text, str) and text), "")
 
 
 def _is_progress(choice: dict[str, Any], delta: dict[str, Any]) -> bool:

@@ -24,6 +24,7 @@ from chatvault.replies import events
 from chatvault.replies.errors import ModelFailed, ReplyInterrupted
 from chatvault.replies.events import LAST, EventLog, Live
 from chatvault.replies.finish import AlreadyEnded, FinishedReply, ReplyResult, finish
+from chatvault.replies.model_calls import thoughts_of
 from chatvault.replies.models import Reply, ReplyDoc, State
 from chatvault.replies.provider import ModelClients
 from chatvault.replies.task import FlushTimer, ReplyTask
@@ -177,7 +178,7 @@ class ReplyRunner:
             state = State.WAITING
         tokens = task.usage
         if tokens is None:
-            said = task.text + "".join(call["arguments"] for call in calls)
+            said = task.thinking + task.text + "".join(call["arguments"] for call in calls)
             output = await asyncio.to_thread(self._tokenizer.count, said, task.ask.model)
             # Without any chunk nothing is charged; a refusal costs nothing.
             tokens = (task.reply["input_tokens"], output) if said or error is None else (0, 0)
@@ -330,9 +331,9 @@ class ReplyRunner:
         stored = await events.read(live.access, reply["_id"])
         live.publish([(event.type, event.data) for event in stored])
         stored = events.round_of(stored)
-        said = events.text_of(stored)
+        said, thought = events.text_of(stored), events.text_of(stored, "thinking")
         # The provider's usage is lost: the text so far is counted here.
-        output = await asyncio.to_thread(self._tokenizer.count, said, reply["model"])
+        output = await asyncio.to_thread(self._tokenizer.count, thought + said, reply["model"])
         result = ReplyResult(
             actor=actor,
             reply=reply,
@@ -340,8 +341,9 @@ class ReplyRunner:
             state=State.INTERRUPTED,
             error=ReplyInterrupted(),
             text=said,
+            thoughts=thoughts_of(thought),
             calls=events.calls_of(stored),
-            tokens=(reply["input_tokens"], output) if said else (0, 0),
+            tokens=(reply["input_tokens"], output) if output else (0, 0),
             counted_here=True,
         )
         try:

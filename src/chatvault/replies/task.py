@@ -9,7 +9,13 @@ from chatvault.actor import Actor
 from chatvault.conversations.parts import ThinkingPart
 from chatvault.fields import Raw
 from chatvault.replies.events import Live
-from chatvault.replies.model_calls import Chunk, ModelRequest, add_calls, further_usage
+from chatvault.replies.model_calls import (
+    Chunk,
+    ModelRequest,
+    add_calls,
+    further_usage,
+    thoughts_of,
+)
 from chatvault.replies.models import ReplyDoc, State
 
 NEVER = float("-inf")
@@ -49,7 +55,8 @@ class ReplyTask:
     """A reply while it is written.
 
     Attributes:
-        thoughts: complete blocks of reasoning, as stored parts.
+        thinking: all reasoning that was shown.
+        blocks: complete blocks of reasoning, as stored parts, if the provider tells blocks apart.
         pending: text that is not stored yet.
         pending_thinking: reasoning that is not stored yet.
         unsure: events whose storing seemed to fail.
@@ -72,7 +79,8 @@ class ReplyTask:
     finish_reason: str | None = None
     stopped: State | None = None
     began: float = field(default_factory=time.perf_counter)
-    thoughts: list[ThinkingPart] = field(default_factory=list)
+    thinking: str = ""
+    blocks: list[ThinkingPart] = field(default_factory=list)
     pending: str = ""
     pending_thinking: str = ""
     unsure: list[tuple[str, Raw]] = field(default_factory=list)
@@ -87,13 +95,20 @@ class ReplyTask:
             self.chunks.put_nowait(chunk)
         self.text += chunk.text
         self.pending += chunk.text
+        self.thinking += chunk.thinking
         self.pending_thinking += chunk.thinking
-        self.thoughts += chunk.thoughts
+        self.blocks += chunk.thoughts
         if "usage" in chunk.raw:
             self.usage = chunk.usage or self.usage
             self.further = further_usage(chunk.raw["usage"]) or self.further
         self.finish_reason = chunk.finish_reason or self.finish_reason
         add_calls(self.calls, chunk)
+
+    @property
+    def thoughts(self) -> list[ThinkingPart]:
+        """The reasoning as stored parts; the last one may have been cut off."""
+        known = sum(len(block.get("text", "")) for block in self.blocks)
+        return [*self.blocks, *thoughts_of(self.thinking[known:])]
 
     def identify_calls(self) -> None:
         """Give each tool call an id of its own, by which its result is found.

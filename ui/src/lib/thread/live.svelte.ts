@@ -11,6 +11,8 @@ export function failureOf({ data }: ReplyEvent): Error {
 export class LiveReply {
   replyId = $state('');
   text = $state('');
+  /** What the model thinks before it answers. */
+  thinking = $state('');
   /** Names of the tools that it wants, as they come. */
   calls = $state.raw<string[]>([]);
   isWaiting = $state(false);
@@ -21,6 +23,7 @@ export class LiveReply {
   lastEvent = 0;
   hasEnded = false;
   #pieces: string[] = [];
+  #thoughts: string[] = [];
   #frame = 0;
 
   readonly #announcer: Announcer;
@@ -33,10 +36,12 @@ export class LiveReply {
   add(piece: string): void {
     this.#pieces.push(piece);
     this.#announcer.add(piece);
-    // Hidden pages draw no frames; the text comes when the page is seen.
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#flush();
-    });
+    this.#flushSoon();
+  }
+
+  think(piece: string): void {
+    this.#thoughts.push(piece);
+    this.#flushSoon();
   }
 
   addCall(name: string): void {
@@ -61,14 +66,21 @@ export class LiveReply {
     cancelAnimationFrame(this.#frame);
   }
 
-  #flush(): void {
-    this.#frame = 0;
-    this.text += this.#pieces.join('');
-    this.#pieces = [];
+  #flushSoon(): void {
+    // Hidden pages draw no frames; the text comes when the page is seen.
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.text += this.#pieces.join('');
+      this.thinking += this.#thoughts.join('');
+      this.#pieces = [];
+      this.#thoughts = [];
+    });
   }
 
   #empty(): void {
     this.#pieces = [];
+    this.#thoughts = [];
     this.text = '';
+    this.thinking = '';
   }
 }

@@ -181,9 +181,7 @@ export class Thread extends MessageWindow {
       replyId: live.replyId,
       after: live.lastEvent,
       signal: this.#closing.signal,
-      take: (event) => {
-        this.#take(live, event);
-      },
+      take: (event) => this.#take(live, event),
       connected: (isConnected) => {
         live.isConnected = isConnected;
       },
@@ -202,6 +200,9 @@ export class Thread extends MessageWindow {
         break;
       case 'delta':
         live.add(String(event.data.text));
+        break;
+      case 'thinking':
+        live.think(String(event.data.text));
         break;
       case 'tool_call':
         live.addCall(String(event.data.name));

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    ViewportSize,
+    async_playwright,
+    expect,
+)
 from pydantic import SecretStr
 
 from chatvault.external import Provider
@@ -16,7 +23,7 @@ from conftest import HttpClient, SignIn
 from support.browsing import Complaints, OpenPage, find_browser
 from support.factories import settings_for
 from support.fake_model import FakeModel
-from support.kept_page import USUAL, KeptPage
+from support.kept_page import USUAL, WIDE, KeptPage
 from support.sharing import Shared
 
 SECONDS = 15
@@ -44,83 +51,93 @@ async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         # Chromium has no sandbox for root.
         browser = await playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else []
+            executable_path=path,
+            args=["--no-sandbox"] if os.geteuid() == 0 else [],
+            env={**os.environ, "TZ": "UTC"},
         )
         yield browser
         await browser.close()
 
 
 @pytest.fixture(scope="session")
-async def kept(browser: Browser) -> AsyncIterator[KeptPage]:
-    """The page that tests use one after the other."""
-    kept = KeptPage(browser, _open_signed_in)
+async def kept(browser: Browser) -> AsyncIterator[list[KeptPage]]:
+    """The pages that tests use one after the other; some need a second one."""
+    kept = [KeptPage(browser, _open) for _ in range(2)]
     yield kept
-    await kept.close()
+    for each in kept:
+        await each.close()
 
 
 @pytest.fixture
 async def open_page(
-    browser: Browser, kept: KeptPage, http: HttpClient, shared: Shared
+    browser: Browser, kept: list[KeptPage], http: HttpClient, shared: Shared
 ) -> AsyncIterator[OpenPage]:
     """Opens the service in a browser of its own; the test fails if that browser complains.
 
-    The first that is signed in and opened without options is kept for the next test, which finds
-    nothing of this one but the files of the page. `own=True` opens one that has nothing, and may
-    be changed in ways that cannot be undone.
+    Where there are no options, that is a page which the next test gets too: that finds nothing of
+    this one but the files of the page. `own=True` opens one that has nothing, and may be changed
+    in ways that cannot be undone.
     """
     contexts: list[BrowserContext] = []
     complaints = Complaints()
     home = str(http.make_url("/"))
 
     async def open_page(
-        path: str = "/", *, client: HttpClient | None = None, own: bool = False, **options: Any
+        path: str = "/",
+        *,
+        client: HttpClient | None = None,
+        own: bool = False,
+        viewport: ViewportSize = WIDE,
+        **options: Any,
     ) -> Page:
-        if client is not None and not own and not options and not kept.is_used:
-            page = await kept.take(home)
-            await _give_session(page.context, client)
+        free = next((each for each in kept if not each.is_used), None)
+        if free is not None and not own and not options:
+            page = await free.take(home)
+            await page.set_viewport_size(viewport)
         else:
-            given: dict[str, Any] = {**USUAL, **options}
+            given: dict[str, Any] = {**USUAL, "viewport": viewport, **options}
             context = await browser.new_context(base_url=home, **given)
             contexts.append(context)
-            if client is None:
-                page = await _open(context, complaints)
-            else:
-                page = await _open_signed_in(context, complaints)
-                await _give_session(context, client)
+            page = await _open(context, complaints)
+        if client is not None:
+            await _give_session(page.context, client)
         await page.goto(path)
         return page
 
     yield open_page
     for context in contexts:
         await context.close()
-    complaints.found += await kept.give_back()
+    for each in kept:
+        complaints.found += await each.give_back()
     # A browser keeps connections, and the application would not be shared.
     shared.end_connections()
     assert complaints.found == []
 
 
 async def _open(context: BrowserContext, complaints: Complaints) -> Page:
+    """Open a page that takes itself for signed in if it has a session, and its storage is empty."""
     context.set_default_timeout(SECONDS * 1000)
-    page = await context.new_page()
-    complaints.watch(page)
-    return page
-
-
-async def _open_signed_in(context: BrowserContext, complaints: Complaints) -> Page:
-    """Open a page that takes itself for signed in whenever its storage is empty."""
     await context.add_init_script(
-        "if (location.protocol !== 'about:' && !localStorage.getItem('test.began')) {"
+        "if (location.protocol !== 'about:' && document.cookie.includes('test.signed-in')"
+        " && !localStorage.getItem('test.began')) {"
         " localStorage.setItem('test.began', '1');"
         " localStorage.setItem('chatvault.signed-in', '1'); }"
     )
-    return await _open(context, complaints)
+    page = await context.new_page()
+    complaints.watch(page)
+    return page
 
 
 async def _give_session(context: BrowserContext, client: HttpClient) -> None:
     """Be signed in as a client of the tests is."""
     [cookie] = [each for each in client.session.cookie_jar if each.key == "session_id"]
     url = str(client.make_url("/"))
-    await context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": url}])
+    await context.add_cookies(
+        [
+            {"name": cookie.key, "value": cookie.value, "url": url},
+            {"name": "test.signed-in", "value": "1", "url": url},
+        ]
+    )
 
 
 @pytest.fixture

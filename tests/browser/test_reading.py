@@ -49,7 +49,7 @@ class TestGoTo:
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:
         client, path = made
-        page = await open_page(path, client=client, timezone_id="UTC")
+        page = await open_page(path, client=client)
         await expect(page.get_by_text("Of 2026-04-12, 2.")).to_be_in_viewport()
         await page.get_by_role("log").focus()
         await page.keyboard.press("g")
@@ -69,7 +69,7 @@ class TestGoTo:
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:
         client, path = made
-        page = await open_page(path, client=client, timezone_id="UTC")
+        page = await open_page(path, client=client)
         await page.get_by_role("button", name="Go to a place").click()
         await page.get_by_label("Day", exact=True).fill("2026-03-11")
         await page.get_by_role("button", name="Go to the day").click()
@@ -95,7 +95,7 @@ class TestGoTo:
         self, open_page: OpenPage, made: tuple[HttpClient, str]
     ) -> None:
         client, path = made
-        page = await open_page(path, client=client, timezone_id="UTC")
+        page = await open_page(path, client=client)
         await page.get_by_role("button", name="Go to a place").click()
         await page.get_by_label("Message number").fill("7")
         await page.keyboard.press("Enter")

@@ -7,11 +7,11 @@ programs are fetched and compiled again.
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Error, Page
+from playwright.async_api import Browser, BrowserContext, Error, Page, ViewportSize
 
 from support.browsing import Complaints
 
-WIDE = {"width": 1280, "height": 800}
+WIDE: ViewportSize = {"width": 1280, "height": 800}
 USUAL: dict[str, Any] = {"viewport": WIDE, "reduced_motion": "reduce"}
 NOWHERE = "about:blank"
 # The events that a test may listen to; what listens stays, so such a page is not kept.
@@ -113,7 +113,7 @@ async def _clean(page: Page, home: str) -> None:
     await session.detach()
     await context.clear_cookies()
     await context.clear_permissions()
-    await page.set_viewport_size({"width": WIDE["width"], "height": WIDE["height"]})
+    await page.set_viewport_size(WIDE)
     await page.emulate_media(
         media="null", color_scheme="light", reduced_motion="reduce", forced_colors="null"
     )

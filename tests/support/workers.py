@@ -22,10 +22,13 @@ import pytest
 
 # What takes long, or mostly waits, begins first: what is short fills the end of the run.
 FIRST = ("acceptance", "browser", "programs", "live", "oidc")
-# Folders whose tests are given out like those of one module: each worker starts a browser for them.
-TOGETHER = ("browser",)
 # Tests of a module that a worker is given at once, at most; those of a group are never parted.
 MOST = 60
+# Folders whose tests are given out like those of one module, so many at once: two workers start a
+# browser for them.
+TOGETHER = {"browser": 80}
+# Searches for garbage in workers are rarer than Python's own (700, 10, 10): a test makes little.
+GARBAGE = (20_000, 20, 50)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,6 +44,7 @@ def pytest_load_initial_conftests() -> None:
 def pytest_collection_finish() -> None:
     """Set aside all that was imported: no search for garbage looks at it, or copies it, again."""
     gc.freeze()
+    gc.set_threshold(*GARBAGE)
     gc.enable()
 
 
@@ -64,11 +68,11 @@ def units_of(items: Sequence[pytest.Item]) -> deque[list[int]]:
     """Return the numbers of the tests that a worker does one after the other, longest first."""
     units: dict[tuple[str, int], list[int]] = {}
     for number, item in enumerate(items):
-        is_together = item.path.parent.name in TOGETHER
-        name = group_of(item) or str(item.path.parent if is_together else item.path)
+        most = TOGETHER.get(item.path.parent.name, 0)
+        name = group_of(item) or str(item.path.parent if most else item.path)
         part = 0
         if not group_of(item):
-            while len(units.get((name, part), ())) == MOST:
+            while len(units.get((name, part), ())) == (most or MOST):
                 part += 1
         units.setdefault((name, part), []).append(number)
 

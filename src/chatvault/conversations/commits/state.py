@@ -1,7 +1,7 @@
 """The state of a conversation while the changes of a batch are decided."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from beanie import Document
@@ -271,8 +271,8 @@ class ConversationState:
         if before > at and before <= moment + MAX_SKEW:
             at = before
         self._set(updated_at=at)
-        last = fields["last_message_at"]
-        if last is not None and last > at:
+        last = fields.get("last_message_at")
+        if last is not None and (last if last.tzinfo else last.replace(tzinfo=UTC)) > at:
             # Lists by the last message look among what changed no earlier than its time.
             self._set(last_message_at=at)
         if at < moment - OLD:

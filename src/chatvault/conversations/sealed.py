@@ -5,6 +5,7 @@ is bound to its place: the user, the conversation or segment, and the message or
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Final, cast
 
 import bson
@@ -32,6 +33,7 @@ RUN_LENGTH: Final = 64
 UNREADABLE_TITLE: Final = "[unreadable]"
 # The size of a document, the type of its first field, and that field's name, of one letter.
 _BEFORE_VALUE: Final = 4 + 1 + 2
+_ID: Final = itemgetter("id")
 _NAIVE: CodecOptions[Raw] = CodecOptions(tz_aware=False)
 _AWARE: CodecOptions[Raw] = CodecOptions(tz_aware=True)
 
@@ -180,7 +182,8 @@ class SealedCodec(PlainCodec):
     ) -> Any:
         user_id = document["user_id"]
         try:
-            data = self.keys.opener(user_id, final=final)(sealed, _field_place(document, name))
+            open_sealed = self.keys.opener(user_id, final=final, keeps=True)
+            data = open_sealed(sealed, _field_place(document, name))
         except Unreadable:
             self._report(user_id, "conversations", document["_id"], sealed)
             document.setdefault("damaged", []).append(name)
@@ -198,7 +201,7 @@ class SealedCodec(PlainCodec):
         aware: bool,
     ) -> list[MessageDoc]:
         user_id, options = document["user_id"], _AWARE if aware else _NAIVE
-        open_sealed, place = self.keys.opener(user_id, final=final), b""
+        open_sealed, place = self.keys.opener(user_id, final=final, keeps=True), b""
         opened, found, contents = [*messages], list[int](), list[bytes]()
         for number, message in enumerate(messages):
             sealed = message.get("c")
@@ -239,18 +242,19 @@ class SealedCodec(PlainCodec):
         if places is None:
             end = document["length"] if "length" in document else len(slots)
             places = range(end - len(slots), end)
+        opened = [
+            (run["at"], self._open_run(document, run, final=final, aware=aware))
+            for run in runs
+            if _has_any(run, places)
+        ]
+        if (joined := _in_their_order(slots, places, opened)) is not None:
+            document["messages"] = joined
+            return
         content: dict[int, MessageDoc] = {}
-        for run in runs:
-            if _has_any(run, places):
-                opened = self._open_run(document, run, final=final, aware=aware)
-                content.update(enumerate(opened, run["at"]))
+        for at, messages in opened:
+            content.update(enumerate(messages, at))
         document["messages"] = [
-            found
-            # As a rule: a slot with nothing but the id of its content.
-            if len(slot) == 1
-            and (found := content.get(place)) is not None
-            and found.get("id") == slot.get("id")
-            else _join(slot, content.get(place), document)
+            _join(slot, content.get(place), document)
             for slot, place in zip(slots, places, strict=True)
         ]
 
@@ -260,7 +264,8 @@ class SealedCodec(PlainCodec):
         user_id, at = document["user_id"], run["at"]
         key = SegmentKey(user_id, document["generation"], document["_id"])
         try:
-            data = self.keys.opener(user_id, final=final)(run["c"], _run_place(key, at))
+            open_sealed = self.keys.opener(user_id, final=final, keeps=True)
+            data = open_sealed(run["c"], _run_place(key, at))
         except Unreadable:
             self._report(user_id, "segments", document["_id"], run["c"])
             return []
@@ -374,6 +379,30 @@ def _to_slot(message: MessageDoc) -> MessageDoc:
     if _as_lost(message) is not None:
         return _stored_or_itself(message)
     return cast("MessageDoc", {name: each for name, each in message.items() if name in SLOT})
+
+
+def _in_their_order(
+    slots: list[MessageDoc], places: Sequence[int], runs: list[tuple[int, list[MessageDoc]]]
+) -> list[MessageDoc] | None:
+    """Return the messages of slots that have nothing but ids if runs have them all, in order.
+
+    As a rule they do; otherwise the result is None. No call is made for each message.
+    """
+    if not (slots and runs and isinstance(places, range)):
+        return None
+    begin, messages = runs[0][0], list[MessageDoc]()
+    for at, some in runs:
+        if at != begin + len(messages):
+            return None
+        messages += some
+    found = messages[max(0, places[0] - begin) : places[-1] + 1 - begin]
+    if max(map(len, slots)) > 1:
+        return None
+    try:
+        is_whole = [*map(_ID, slots)] == [*map(_ID, found)]
+    except KeyError:
+        return None
+    return found if is_whole else None
 
 
 def _join(slot: MessageDoc, content: MessageDoc | None, segment: SegmentDoc) -> MessageDoc:

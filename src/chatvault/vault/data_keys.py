@@ -27,6 +27,7 @@ from chatvault.vault.envelope import (
 )
 from chatvault.vault.masters import MasterKeys
 from chatvault.vault.models import UserKey
+from chatvault.vault.opened import OpenedValues
 
 # Keys are read again after this time, and gone from memory soon after the second.
 FRESH_SECONDS: Final = 60.0
@@ -85,11 +86,15 @@ class DataKeys:
     Args:
         masters: wrap and unwrap the data keys.
         clock: returns seconds, monotonic.
+
+    Attributes:
+        opened: values that were opened lately, as long as their user's keys are in memory.
     """
 
     def __init__(self, masters: MasterKeys, clock: Callable[[], float] = time.monotonic) -> None:
         self.masters = masters
         self.compressor = Compressor()
+        self.opened = OpenedValues()
         self._clock = clock
         self._held: dict[ObjectId, UserKeys] = {}
 
@@ -118,8 +123,9 @@ class DataKeys:
             await self._read(lacking)
 
     def drop(self, user_id: ObjectId) -> None:
-        """Remove a user's keys from memory."""
+        """Remove a user's keys from memory, and what was opened with them."""
         self._held.pop(user_id, None)
+        self.opened.drop(user_id)
 
     def seal(self, user_id: ObjectId, data: bytes, place: bytes) -> bytes:
         """Return the data sealed with the user's newest key, for one place."""
@@ -128,7 +134,7 @@ class DataKeys:
             raise KeysUnavailable(retry_after=1)
         return newest.seal(data, place, self.compressor)
 
-    def opener(self, user_id: ObjectId, *, final: bool) -> Opener:
+    def opener(self, user_id: ObjectId, *, final: bool, keeps: bool = False) -> Opener:
         """Return a function that opens what is sealed with one user's keys.
 
         It takes the stored bytes and their place. It raises UnknownEpoch if there was no such key
@@ -137,20 +143,26 @@ class DataKeys:
         Args:
             user_id: whose keys.
             final: whether the keys were read after the sealed bytes.
+            keeps: whether opened values are kept in memory, and found there.
         """
         keys, decompress = self._keys_of(user_id), self.compressor.decompress
-        known = keys.ciphers
+        known, kept = keys.ciphers, self.opened if keeps else None
 
         def open_sealed(sealed: bytes, place: bytes) -> bytes:
             head = sealed[:HEAD_BYTES]
             cipher = known.get(head) or _find_cipher(keys, sealed, final=final)
+            if kept is not None and (found := kept.find(user_id, place, sealed)) is not None:
+                return found
             try:
                 data = cipher.decrypt(
                     sealed[HEAD_BYTES:NONCE_END], sealed[NONCE_END:], head + place
                 )
             except (InvalidTag, ValueError) as error:
                 raise Unreadable from error
-            return decompress(data) if head[0] == COMPRESSED else data
+            opened = decompress(data) if head[0] == COMPRESSED else data
+            if kept is not None:
+                kept.keep(user_id, place, sealed, opened)
+            return opened
 
         return open_sealed
 
@@ -219,7 +231,7 @@ class DataKeys:
         for user_id, keys in [*self._held.items()]:
             if keys.read_at >= limit and too_many <= 0:
                 break
-            del self._held[user_id]
+            self.drop(user_id)
             too_many -= 1
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from chatvault.actor import Actor, Door
 from chatvault.conversations.grants import Grant
 from chatvault.errors import Busy
 from chatvault.fields import format_instant, now
 from chatvault.groups import expansion
-from chatvault.groups.models import GroupTask, Membership
+from chatvault.groups.models import GroupTask, Membership, new_task
 from chatvault.groups.routes import GROUP_DEPS
 from chatvault.groups.service import end_groups_of
 from conftest import HttpClient, SignIn
@@ -157,6 +158,45 @@ class TestEnd:
         await alice.post(at(conversation, "/restore"))
         assert await status(bob, conversation) == 404
         assert await database.grants.count_documents({}) == 0
+
+
+class TestLeaving:
+    @pytest.mark.parametrize("ended_by", ["alice", "bob"])
+    async def test_ends_what_the_member_shared_with_the_group(
+        self, alice: HttpClient, bob: HttpClient, sign_in: SignIn, database: Any, ended_by: str
+    ) -> None:
+        carol = await sign_in("carol")
+        group, hers = await found_group(alice, "bob", "carol"), await begin(alice)
+        his, alone = await begin(bob, messages=[FIRST]), await begin(bob)
+        await share_with(alice, hers, group)
+        await share_with(bob, his, group, "editor")
+        await grant(bob, alone, "alice")
+        follower = await Follower(carol).open()
+
+        await take_out(alice if ended_by == "alice" else bob, group, "bob")
+
+        assert [await status(each, his) for each in (alice, carol)] == [404, 404]
+        assert (await follower.until("conversation.unshared"))["conversation_id"] == his["id"]
+        follower.close()
+        # What others share with the group stays, and what he shares with single users.
+        assert (await status(carol, hers), await status(alice, alone)) == (200, 200)
+        assert await database.group_grants.count_documents({}) == 1
+        assert (await (await bob.get(at(his, "/group-grants"))).json()) == {"grants": []}
+        assert await database.group_tasks.count_documents({}) == 0
+
+    async def test_ends_nothing_for_who_is_back_already(
+        self, alice: HttpClient, bob: HttpClient, app: Any, database: Any
+    ) -> None:
+        group, his = await found_group(alice, "bob"), await begin(bob)
+        await share_with(bob, his, group)
+        membership = await database.memberships.find_one({"role": "member"})
+        by = membership["owner_id"]
+        actor = Actor(door=Door.BACKGROUND, user_id=by)
+        task = new_task(actor, membership, member_id=membership["member_id"])
+
+        await expansion.carry_out(app[GROUP_DEPS], task)
+
+        assert await status(alice, his) == 200
 
 
 class TestRaces:

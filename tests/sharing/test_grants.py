@@ -112,6 +112,21 @@ class TestSet:
         changed = await grant(alice, conversation, "bob", "editor")
         assert changed["role"] == "editor"
 
+    async def test_takes_no_more_conversations_for_one_user_than_it_may(
+        self, alice: HttpClient, bob: HttpClient, sign_in: SignIn, constants: pytest.MonkeyPatch
+    ) -> None:
+        constants.setattr("chatvault.sharing.service.MOST_TO_ONE", 1)
+        carol = await sign_in("carol")
+        first, second = await begin(alice), await begin(alice)
+        await grant(alice, first, "bob")
+
+        answer = await alice.put(at(second, "/grants/bob"), json={"role": "viewer"})
+
+        assert (answer.status, await code_of(answer)) == (409, "too_many_to_user")
+        assert (await grant(alice, first, "bob", "editor"))["role"] == "editor"
+        await grant(alice, second, "carol")
+        await grant(carol, await begin(carol), "bob")
+
     async def test_is_audited_with_the_grantee(
         self, alice: HttpClient, bob: HttpClient, database: Any
     ) -> None:

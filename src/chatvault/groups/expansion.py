@@ -164,6 +164,8 @@ async def _settle(deps: GroupDeps, task: Raw) -> None:
     for each in steps:
         if each.left:
             deps.sharing.end_live(each.shared.conversation_id, group_id, each.left)
+    if member_id is not None and await Membership.find_of(member_id, group_id) is None:
+        await end_all(deps, group_id, task["by"], owner_id=member_id)
 
 
 async def _submit(deps: GroupDeps, changes: Sequence[Change[None]]) -> None:
@@ -298,9 +300,19 @@ def _as_change(
     )
 
 
-async def end_all(deps: GroupDeps, group_id: ObjectId, by: ObjectId) -> int:
-    """End everything that was shared with a group; return the number of conversations."""
-    given = await GroupGrant.list_of(group_id)
+async def end_all(
+    deps: GroupDeps, group_id: ObjectId, by: ObjectId, *, owner_id: ObjectId | None = None
+) -> int:
+    """End everything that was shared with a group; return the number of conversations.
+
+    Args:
+        deps: the dependencies of groups.
+        group_id: the group.
+        by: who changed the group.
+        owner_id: only what this user has shared with it; None for all.
+    """
+    found = await GroupGrant.list_of(group_id)
+    given = [each for each in found if owner_id in {None, each["owner_id"]}]
     ends = [_end_change(each, await list_holders(each), by) for each in given]
     await _submit(deps, ends)
     for each in given:

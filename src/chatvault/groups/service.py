@@ -319,14 +319,16 @@ async def _touch(mine: Raw, session: AsyncClientSession) -> None:
 
 
 async def remove_member(actor: Actor, deps: GroupDeps, *, group_id: ObjectId, user: str) -> None:
-    """Remove somebody from a group, or leave it; what they had by it has ended then.
+    """Remove somebody from a group, or leave it.
+
+    What they had by it has ended then, and what they shared with it.
 
     Raises:
         GroupNotFound: the actor is in no such group.
         NotFound: the user is not in it.
         NotManager: the actor does not manage it; or is not its owner, and the user manages it.
         InvalidInput: it is the group's owner.
-        Busy: not all of what they had could be ended yet; that continues in the background.
+        Busy: not all of that could be ended yet; it continues in the background.
     """
     found = await accounts.find_by_name_or_id(user)
     member_id = None if found is None else ObjectId(found.id)

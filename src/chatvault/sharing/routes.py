@@ -11,7 +11,7 @@ from chatvault.http.requests import json_response
 from chatvault.http.routing import Routes
 from chatvault.sharing import service
 from chatvault.sharing.schemas import GrantIn, GrantOut, GrantPath, GrantsOut, grant_wire
-from chatvault.sharing.service import SharingDeps, TooManyGrants, UserNotFound
+from chatvault.sharing.service import SharingDeps, TooManyGrants, TooManyToUser, UserNotFound
 from chatvault.sharing.terms import Terms
 
 SHARING_DEPS = web.AppKey("sharing_deps", SharingDeps)
@@ -46,7 +46,7 @@ async def list_grants(
     Action.CONVERSATION_SHARE,
     scope=Scope.CONVERSATIONS_WRITE,
     returns=GrantOut,
-    errors=(InsufficientGrant, Throttled, UserNotFound, TooManyGrants),
+    errors=(InsufficientGrant, Throttled, UserNotFound, TooManyGrants, TooManyToUser),
 )
 async def set_grant(
     request: web.Request, actor: Actor, path: GrantPath, body: GrantIn

@@ -26,6 +26,8 @@ from chatvault.sharing.terms import Terms, wrong_field
 EndLive = Callable[[ObjectId, ObjectId | None, Collection[ObjectId] | None], None]
 # The most users with whom one conversation is shared.
 MOST_GRANTS = 500
+# The most conversations that one user shares with one other user alone.
+MOST_TO_ONE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ async def set_grant(
         InsufficientGrant: the conversation is shared with the actor.
         InvalidInput: the user is its owner, or the grant would have ended already.
         TooManyGrants: the conversation is shared with as many others as may be.
+        TooManyToUser: the owner shares as many conversations with this user as may be.
         Throttled: the actor gave too many grants in this minute.
     """
     access = await resolve(actor, conversation_id, Need.MANAGE)
@@ -71,6 +74,8 @@ async def set_grant(
     others = [each["grantee_id"] for each in await _list_alone(access, conversation_id)]
     if len(others) >= MOST_GRANTS and grantee_id not in others:
         raise TooManyGrants
+    if grantee_id not in others:
+        await _check_amount(access, grantee_id)
     write = UpdateOne(
         Grant.owned_by(
             access, grantee_id=grantee_id, conversation_id=conversation_id, via_group=None
@@ -99,6 +104,18 @@ async def set_grant(
     return await _show(access, conversation_id, grantee_id)
 
 
+async def _check_amount(access: Access, grantee_id: ObjectId) -> None:
+    """Check that the owner may share one conversation more with a user.
+
+    Raises:
+        TooManyToUser: there are as many as may be.
+    """
+    query = Grant.owned_by(access, grantee_id=grantee_id, via_group=None)
+    grants = Grant.get_pymongo_collection()
+    if await grants.count_documents(query, limit=MOST_TO_ONE) >= MOST_TO_ONE:
+        raise TooManyToUser
+
+
 async def _find_grantee(access: Access, user: str) -> ObjectId:
     """Return the id of a user to share with.
 
@@ -118,6 +135,12 @@ class TooManyGrants(Conflict):
     """The conversation is shared with 500 users; end one of the grants first."""
 
     code = "too_many_grants"
+
+
+class TooManyToUser(Conflict):
+    """You share 200 conversations with this user already; share more with a group of both."""
+
+    code = "too_many_to_user"
 
 
 class UserNotFound(NotFound):

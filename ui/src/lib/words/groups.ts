@@ -26,7 +26,8 @@ const english = {
   leave: 'Leave',
   leaveOf: (group: string) => `Leave ${group}`,
   leaveTitle: (group: string) => `Leave the group ${group}?`,
-  leaveText: 'You lose what is shared with it. A manager can add you again.',
+  leaveText:
+    'You lose what is shared with it, and what you share with it ends. A manager can add you again.',
   left: (group: string) => `You are no longer in ${group}.`,
   user: 'Username',
   role: 'Role',

@@ -21,7 +21,8 @@ export const withGroups: typeof English = {
   leave: 'Verlassen',
   leaveOf: (name) => `${name} verlassen`,
   leaveTitle: (name) => `Die Gruppe ${name} verlassen?`,
-  leaveText: 'Du verlierst, was mit ihr geteilt ist. Ein Verwalter kann dich wieder hinzufügen.',
+  leaveText:
+    'Du verlierst, was mit ihr geteilt ist, und was du mit ihr teilst, endet. Ein Verwalter kann dich wieder hinzufügen.',
   left: (name) => `Du bist nicht mehr in ${name}.`,
   user: 'Benutzername',
   role: 'Rolle',

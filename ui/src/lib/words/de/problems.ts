@@ -116,6 +116,8 @@ export const problems: typeof English = problemsIn({
     too_many_to_sort:
       'Titel sind versiegelt, und es sind zu viele zum Sortieren; wähle eine andere Reihenfolge.',
     too_slow: 'Die Anfrage kam nicht rechtzeitig an.',
+    too_many_to_user:
+      'Mit dieser Person teilst du schon 200 Unterhaltungen; teile weitere mit einer gemeinsamen Gruppe.',
     tool_not_found: 'Du hast keine Regel für dieses Tool.',
     tool_not_permitted: 'Deine Rolle darf dieses Tool nicht verwenden.',
     unavailable: 'Der Dienst kann das gerade nicht; versuche es gleich noch einmal.',

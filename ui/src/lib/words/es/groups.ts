@@ -21,7 +21,8 @@ export const withGroups: typeof English = {
   leave: 'Salir',
   leaveOf: (name) => `Salir de ${name}`,
   leaveTitle: (name) => `¿Salir del grupo ${name}?`,
-  leaveText: 'Pierdes lo que se comparte con él. Un gestor puede volver a añadirte.',
+  leaveText:
+    'Pierdes lo que se comparte con él, y termina lo que compartes con él. Un gestor puede volver a añadirte.',
   left: (name) => `Ya no estás en ${name}.`,
   user: 'Nombre de usuario',
   role: 'Rol',

@@ -113,6 +113,8 @@ export const problems: typeof English = problemsIn({
     too_many_to_sort:
       'Los títulos están sellados y son demasiados para ordenarlos; elige otro orden.',
     too_slow: 'La solicitud no llegó a tiempo.',
+    too_many_to_user:
+      'Ya compartes 200 conversaciones con esta persona; comparte más con un grupo de ambos.',
     tool_not_found: 'No tienes ninguna regla para esta herramienta.',
     tool_not_permitted: 'Tu rol no puede usar esta herramienta.',
     unavailable: 'El servicio no puede hacerlo ahora; inténtalo de nuevo en un momento.',

@@ -22,7 +22,7 @@ export const withGroups: typeof English = {
   leaveOf: (name) => `Quitter ${name}`,
   leaveTitle: (name) => `Quitter le groupe ${name} ?`,
   leaveText:
-    'Vous perdez ce qui est partagé avec lui. Un gestionnaire peut vous y ajouter de nouveau.',
+    'Vous perdez ce qui est partagé avec lui, et ce que vous partagez avec lui ne l’est plus. Un gestionnaire peut vous y ajouter de nouveau.',
   left: (name) => `Vous n’êtes plus dans ${name}.`,
   user: 'Nom d’utilisateur',
   role: 'Rôle',

@@ -119,6 +119,8 @@ export const problems: typeof English = problemsIn({
     too_many_to_sort:
       'Les titres sont scellés, et trop nombreux pour être triés ; choisissez un autre ordre.',
     too_slow: 'La requête n’est pas arrivée à temps.',
+    too_many_to_user:
+      'Vous partagez déjà 200 conversations avec cette personne ; partagez-en d’autres avec un groupe commun.',
     tool_not_found: 'Vous n’avez pas de règle pour cet outil.',
     tool_not_permitted: 'Votre rôle ne permet pas d’utiliser cet outil.',
     unavailable: 'Le service ne peut pas le faire maintenant ; réessayez dans un instant.',

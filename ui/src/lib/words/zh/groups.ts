@@ -20,7 +20,7 @@ export const withGroups: typeof English = {
   leave: '离开',
   leaveOf: (name) => `离开 ${name}`,
   leaveTitle: (name) => `离开群组 ${name}？`,
-  leaveText: '你将失去与该群组分享的内容。管理者可以再次添加你。',
+  leaveText: '你将失去与该群组分享的内容，你分享给它的内容也会停止分享。管理者可以再次添加你。',
   left: (name) => `你已不在 ${name} 中。`,
   user: '用户名',
   role: '角色',

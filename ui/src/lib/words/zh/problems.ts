@@ -93,6 +93,7 @@ export const problems: typeof English = problemsIn({
     too_many_templates: '你已有 200 个模板；请先删除一个。',
     too_many_to_sort: '标题已加密，数量过多无法排序；请选择其他排序方式。',
     too_slow: '请求未能及时到达。',
+    too_many_to_user: '你已与此用户分享 200 个对话；请通过共同的群组分享更多。',
     tool_not_found: '你没有此工具的规则。',
     tool_not_permitted: '你的角色不能使用此工具。',
     unavailable: '服务目前无法执行此操作，请稍后重试。',

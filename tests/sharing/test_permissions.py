@@ -11,6 +11,8 @@ from chatvault.conversations.grants import Grant
 from chatvault.fields import now
 from chatvault.groups.models import Membership
 from conftest import HttpClient, SignIn
+from support.factories import begin
+from support.grouping import found_group, share_with
 from support.keys import make_key
 from support.operations import AUDITED, CALLS, Things, key_of, make_things
 from support.permissions import read_rows, to_page
@@ -108,3 +110,49 @@ class TestRoutes:
                 if found != row[who]:
                     wrong.append(f"{method} {path}: {who} gets {found}, not {row[who]}")
         assert wrong == []
+
+
+class TestGroupMember:
+    """The one of the table has access as the service gives it: by the group, and by it alone."""
+
+    async def test_has_the_grant_that_the_service_gives(
+        self, everybody: _Everybody, http: HttpClient, database: Any
+    ) -> None:
+        owner = everybody.people["owner"]
+        operation = OPERATIONS["GET", "/conversations/{conversation_id}"]
+        things = await make_things(owner, http, operation, needs_all=False)
+        await everybody.share(things)
+        group, other = await found_group(owner, "member"), await begin(owner)
+        await share_with(owner, other, group, "editor")
+
+        of_table, of_service = [
+            await database.grants.find_one({"via_group": ObjectId(group_id)})
+            for group_id in (things.group_id, group["id"])
+        ]
+        alike = ("grantee_id", "owner_id", "by", "role", "expires_at")
+        assert [of_table[name] for name in alike] == [of_service[name] for name in alike]
+        of_member = {"grantee_id": of_table["grantee_id"]}
+        assert await database.grants.count_documents({**of_member, "via_group": None}) == 0
+
+    async def test_is_a_stranger_once_out_of_the_group(
+        self, everybody: _Everybody, http: HttpClient
+    ) -> None:
+        owner, member = everybody.people["owner"], everybody.people["group member"]
+        operation = OPERATIONS["GET", "/conversations/{conversation_id}/messages"]
+        things = await make_things(owner, http, operation, needs_all=False)
+        group = await found_group(owner, "member")
+        await share_with(owner, {"id": things.conversation_id}, group, "editor")
+        rows = [
+            row
+            for row in read_rows()
+            if row["method"] == "GET" and row["path"].count("{conversation_id}") == 1
+            if row["path"].count("{") == 1
+        ]
+        assert len(rows) > 5
+
+        for column in ("group member", "stranger"):
+            for row in rows:
+                found = await everybody.call("group member", "GET", row["path"], things)
+                assert found == row[column], (column, row["path"])
+            if column == "group member":
+                await member.delete(f"/groups/{group['id']}/members/member")

@@ -27,11 +27,11 @@ async def start(settings: Settings, url: str, name: str) -> tuple[Any, list[str]
     return client, [(await each.json())["id"] for each in made]
 
 
-async def append_many(client: Any, ids: list[str]) -> float:
+async def append_many(client: Any, ids: list[str], appends: int = APPENDS) -> float:
     """Return the seconds of processor time of one append, of many."""
 
     async def append(conversation_id: str) -> None:
-        for _ in range(APPENDS):
+        for _ in range(appends):
             path = f"/conversations/{conversation_id}/messages"
             body = {"role": "user", "content": "x" * 500}
             headers = {"Prefer": "return=minimal"}
@@ -43,4 +43,4 @@ async def append_many(client: Any, ids: list[str]) -> float:
     gc.collect()
     began = time.process_time()
     await asyncio.gather(*map(append, ids))
-    return (time.process_time() - began) / (CONNECTIONS * APPENDS)
+    return (time.process_time() - began) / (CONNECTIONS * appends)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
@@ -17,8 +17,7 @@ MANY_NAMES = 10_000
 DAY_SECONDS = 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """An amount within some seconds.
 
     A window begins with the first event; one of a day is a day in UTC.
@@ -41,8 +40,7 @@ class Window:
         return {"$dateAdd": {"startDate": "$$NOW", "unit": "second", "amount": self.seconds}}
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """The outcome of taking from an allowance.
 
     Attributes:

@@ -31,15 +31,9 @@ class Admission:
         if self._book.is_empty:
             return ()
         name = PER_MINUTE[kind]
-        counters = (
-            (kind.value, counter_of_user(actor, kind), self._limit_of_user(actor, name)),
-            (f"key-{kind}", counter_of_key(actor, kind), self._book.limit_of_key(actor, name)),
-        )
         states: tuple[RateState, ...] = ()
         counted: list[str] = []
-        for policy, counter, amount in counters:
-            if amount is None:
-                continue
+        for policy, counter, amount in self._counters(actor, kind, name):
             taken = await self._allowances.take(counter, Window(amount, MINUTE))
             states += (_state(policy, amount, taken),)
             if not taken.is_granted:
@@ -49,8 +43,18 @@ class Admission:
             counted.append(counter)
         return states
 
-    def _limit_of_user(self, actor: Actor, name: LimitName) -> int | None:
-        return self._book.limit_of(actor.owner_id, actor.role, name)
+    def _counters(
+        self, actor: Actor, kind: OperationClass, name: LimitName
+    ) -> list[tuple[str, str, int]]:
+        """Return the limits that a request counts against: policy, counter and amount."""
+        found = []
+        of_user = self._book.limit_of(actor.owner_id, actor.role, name)
+        if of_user is not None:
+            found.append((str(kind), counter_of_user(actor, kind), of_user))
+        of_key = self._book.limit_of_key(actor, name)
+        if of_key is not None:
+            found.append((f"key-{kind}", counter_of_key(actor, kind), of_key))
+        return found
 
 
 def _state(policy: str, amount: int, taken: Taken) -> RateState:

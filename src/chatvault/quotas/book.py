@@ -30,6 +30,7 @@ class QuotaBook:
 
     def __init__(self) -> None:
         self._limits: dict[str, Mapping[str, int]] = {}
+        self._names: frozenset[str] = frozenset()
         self._mark = NEVER_READ
 
     @property
@@ -61,7 +62,7 @@ class QuotaBook:
 
     def limits(self, name: LimitName) -> bool:
         """Whether anybody has a limit of this name."""
-        return any(name in each for each in self._limits.values())
+        return name in self._names
 
     async def read(self) -> None:
         """Read the limits if they have changed.
@@ -77,6 +78,7 @@ class QuotaBook:
         if mark != self._mark:
             found = quotas.find({}, {"limits": True})
             self._limits = {each["_id"]: each["limits"] async for each in found}
+            self._names = frozenset(itertools.chain.from_iterable(self._limits.values()))
             self._mark = mark
 
     async def run(self) -> None:

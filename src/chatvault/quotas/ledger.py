@@ -74,16 +74,13 @@ class QuotaLedger:
 
     async def _reserve_messages(self, wanted: Reservation) -> None:
         actor, name = wanted.actor, LimitName.MESSAGES_PER_DAY
-        counters = (
-            (counter_of_key(actor, MESSAGES), self._book.limit_of_key(actor, name)),
-            (
-                counter_of_user(actor, MESSAGES),
-                self._book.limit_of(actor.owner_id, actor.role, name),
-            ),
-        )
+        counters = []
+        if (of_key := self._book.limit_of_key(actor, name)) is not None:
+            counters.append((counter_of_key(actor, MESSAGES), of_key))
+        of_user = self._book.limit_of(actor.owner_id, actor.role, name)
+        if of_user is not None:
+            counters.append((counter_of_user(actor, MESSAGES), of_user))
         for counter, amount in counters:
-            if amount is None:
-                continue
             window = Window(amount, DAY_SECONDS)
             taken = await self._allowances.take(counter, window, wanted.messages)
             if not taken.is_granted:

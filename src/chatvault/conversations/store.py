@@ -19,6 +19,7 @@ from pymongo.asynchronous.cursor import AsyncCursor
 from chatvault.access import Access
 from chatvault.conversations.codec import ContentCodec, PlainCodec
 from chatvault.conversations.decoding import ContentDecoder
+from chatvault.conversations.fresh import FreshMessages
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.newest import CONVERSATIONS, Listing, count_many, list_many
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
@@ -98,6 +99,7 @@ class MessageStore(ContentDecoder):
         path_runs: some of the same documents with the runs, in order and without a gap.
         leads: by user, the longest time by which a last message is later than its conversation's
             last change; it never rises.
+        fresh: the messages that this process has just appended.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class MessageStore(ContentDecoder):
             PATHS_KEPT, getsizeof=len
         )
         self.leads: LRUCache[ObjectId, timedelta] = LRUCache(LEADS_KEPT)
+        self.fresh = FreshMessages()
         self._conversations = Batcher(self._find_conversations, max_size=32, concurrency=2)
         self._listings = Batcher(self._list_many, max_size=16, concurrency=2)
         self._summaries = Batcher(self._find_summaries, max_size=128, concurrency=2)

@@ -151,7 +151,8 @@ class Renderer:
         return await asyncio.shield(shared)
 
     async def _read(self, access: Access, event: LiveEvent) -> Messages | None:
-        wanted = Places(access, ObjectId(event.conversation_id), event.places)
+        conversation_id = ObjectId(event.conversation_id)
+        wanted = Places(access, conversation_id, event.places, event.version)
         found = await self._reader.read(wanted)
         if found is None:
             return None

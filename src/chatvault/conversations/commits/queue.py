@@ -279,11 +279,15 @@ class CommitQueue:
                 self._waiting.clear()
         else:
             self._metrics.seconds.observe(time.perf_counter() - started)
-            self._count(batch, attempts[-1].copies)
+            self._tell(batch, attempts[-1].copies)
             _settle(batch, answers, attempts[-1].copies, postponed)
 
-    def _count(self, batch: list[Change[Any]], copies: dict[Key, WorkingCopy]) -> None:
-        """Tell the ledger what a batch has added."""
+    def _tell(self, batch: list[Change[Any]], copies: dict[Key, WorkingCopy]) -> None:
+        """Tell the ledger, and those who follow, what a batch has added."""
+        for working in copies.values():
+            if (conversation_id := working.conversation_id) is not None:
+                owner_id = working.access.owner_id
+                self.store.fresh.note(owner_id, conversation_id, working.appended)
         if self._ledger is not None:
             self._ledger.note(
                 [(change.actor, change.added) for change in batch if change.added],

@@ -13,6 +13,7 @@ from chatvault.audit.outbox import Outbox
 from chatvault.conversations.codec import ContentCodec
 from chatvault.conversations.commits.active_path import ActivePath
 from chatvault.conversations.commits.errors import RetryAfterMove
+from chatvault.conversations.fresh import MOST_MESSAGES, OVERHEAD, Appended
 from chatvault.conversations.models import TRASHED
 from chatvault.conversations.segments import (
     TAIL_BYTES,
@@ -90,6 +91,7 @@ class ConversationState:
         self._older_id = older_id
         self._fields: Raw = {}
         self._pushed: list[MessageDoc] = []
+        self._appended: list[str] = []
         self._is_new = self._rewritten = self._deleted = False
         # Whether a change of this batch gives, alters or ends a grant.
         self.changes_grants = False
@@ -109,6 +111,26 @@ class ConversationState:
         """The bytes by which its messages have grown; negative if they have shrunk."""
         after = 0 if self._head is None or self._deleted else self._head["message_bytes"]
         return after - self._bytes_before
+
+    @property
+    def conversation_id(self) -> ObjectId | None:
+        """The conversation's id, whether or not it was deleted; None if there was none."""
+        return None if self._head is None else self._head["_id"]
+
+    @property
+    def appended(self) -> Appended | None:
+        """The messages that the changes have appended; None if they cannot be shown now."""
+        ids, before = self._appended, self._read_version
+        if before is None or not 0 < len(ids) <= MOST_MESSAGES or not self.exists:
+            return None
+        # Without those that were replaced with all others.
+        found = [known for each in ids if (known := self._known.get(each))]
+        messages, size = {each.seq: each for each in found}, OVERHEAD + max(0, self.grown)
+        return Appended(before, self.fields["version"], messages, size)
+
+    def _note_appended(self, stored: StoredMessage) -> None:
+        self._known[stored.message["id"]] = stored
+        self._appended.append(stored.message["id"])
 
     @property
     def in_trash(self) -> bool:

@@ -121,7 +121,7 @@ class WorkingCopy(ConversationState):
         self.require_room(size)
         branch = self.path.append(links, len(messages))
         for seq, message in enumerate(messages, fields["next_seq"]):
-            self._known[message["id"]] = StoredMessage(seq, message)
+            self._note_appended(StoredMessage(seq, message))
         self.outbox.note(fields["next_seq"], len(messages))
         self.added += len(messages)
         if self._tail is None:

@@ -23,11 +23,16 @@ FIELDS = ("user_id", "generation", "first_seq", "tail_seq", "next_seq")
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Some places of a conversation."""
+    """Some places of a conversation.
+
+    Attributes:
+        version: the conversation's, to which a change of them led; None if it is not known.
+    """
 
     access: Access
     conversation_id: ObjectId
     places: range
+    version: int | None = None
 
 
 class PlaceReader:
@@ -45,6 +50,11 @@ class PlaceReader:
 
     async def read(self, wanted: Places) -> list[StoredMessage] | None:
         """Return the messages at these places that are not deleted; None if they cannot be read."""
+        known = self._store.fresh.find(
+            wanted.access.owner_id, wanted.conversation_id, wanted.version, wanted.places
+        )
+        if known is not None:
+            return not_deleted(known)
         try:
             found = await self._newest.submit(wanted)
             if found is None:

@@ -1,10 +1,18 @@
 import { Refused, type Summary } from '#lib/api/client';
 import { people } from '#lib/sharing/people.svelte';
 import { session } from '#lib/state/session.svelte';
-import type { Thread } from './thread.svelte';
+
+/** A thread, as far as what stands beside it asks. */
+interface Beside {
+  readonly id: string;
+  readonly conversation: Summary | null;
+  readonly notes: { readonly hasLoaded: boolean; read(): Promise<unknown> };
+  isGone: boolean;
+  refresh(): Promise<unknown>;
+}
 
 /** Read who has to do with a conversation, and its notes, where there are any. */
-export async function readBeside(thread: Thread, conversation: Summary): Promise<void> {
+export async function readBeside(thread: Beside, conversation: Summary): Promise<void> {
   // What a guest may do has to be known; the rest shows when it is there.
   if (session.isForeign(conversation)) await people.read(thread.id);
   else if (conversation.shared) people.read(thread.id).catch(() => undefined);
@@ -12,7 +20,7 @@ export async function readBeside(thread: Thread, conversation: Summary): Promise
 }
 
 /** Look whether access is as it was, and read again what a guest is told of by nobody. */
-export async function lookAgain(thread: Thread): Promise<void> {
+export async function lookAgain(thread: Beside): Promise<void> {
   const { conversation } = thread;
   if (!conversation || thread.isGone) return;
   try {

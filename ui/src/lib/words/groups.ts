@@ -1,4 +1,4 @@
-import type { GroupRole } from '#lib/api/client';
+import type { GroupRole } from '#lib/api/types';
 import { translated } from './translated';
 
 /** English of groups, and of sharing with them. */

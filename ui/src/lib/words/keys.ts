@@ -1,4 +1,4 @@
-import type { Scope } from '#lib/api/client';
+import type { Scope } from '#lib/api/types';
 import { translated } from './translated';
 
 /** English of API keys. */

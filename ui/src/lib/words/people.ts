@@ -1,4 +1,4 @@
-import type { GrantRole } from '#lib/api/client';
+import type { GrantRole } from '#lib/api/types';
 import { translated } from './translated';
 
 /** English of sharing with people. */

@@ -1,4 +1,4 @@
-import type { Include } from '#lib/api/client';
+import type { Include } from '#lib/api/types';
 import { translated } from './translated';
 
 /** English of public links, and of the page that a link opens. */

@@ -1,5 +1,7 @@
 """Reading one conversation."""
 
+from typing import Any
+
 import pytest
 
 from conftest import HttpClient
@@ -57,6 +59,33 @@ class TestGet:
         for tags in ('"1"', "*"):
             answer = await bob.get(f"/conversations/{begun['id']}", headers={"If-None-Match": tags})
             await problem(answer, 404, "not_found")
+
+    async def test_reads_no_messages_of_a_known_version(
+        self, alice: HttpClient, elsewhere: HttpClient, database: Any
+    ) -> None:
+        begun = await begin(alice, messages=[message() for _ in range(120)])
+        path = f"/conversations/{begun['id']}"
+        await database.command("profile", 2)
+        try:
+            answer = await alice.get(path, headers={"If-None-Match": '"1"'})
+        finally:
+            await database.command("profile", 0)
+        profile = database["system.profile"]
+        asked = await profile.find({"op": "query"}, {"ns": True, "responseLength": True}).to_list()
+        await profile.drop()
+        sizes = {each["ns"].split(".")[1]: each["responseLength"] for each in asked}
+        assert answer.status == 304
+        assert "segments" not in sizes
+        assert sizes["conversations"] < 400
+
+        await elsewhere.post(f"{path}/messages", json=message("new"))
+        answer = await alice.get(path, headers={"If-None-Match": '"1"'})
+        assert (answer.status, answer.headers["ETag"]) == (200, '"2"')
+        assert (await answer.json())["messages"][-1]["content"] == "new"
+
+        await elsewhere.delete(path)
+        answer = await alice.get(path, headers={"If-None-Match": '"2"'})
+        await problem(answer, 404, "not_found")
 
 
 class TestSummary:

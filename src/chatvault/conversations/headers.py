@@ -81,6 +81,15 @@ class ReadHeaders(BaseModel):
 
     if_none_match: str = Field("", alias="If-None-Match", description="an ETag; 304 if current")
 
+    @property
+    def known(self) -> Precondition:
+        """The versions that the client has; any for `*`."""
+        tags = {part.strip().removeprefix("W/") for part in self.if_none_match.split(",")}
+        if "*" in tags:
+            return Precondition(given=True)
+        found = frozenset(int(match[1]) for match in map(ETAG.fullmatch, tags) if match)
+        return Precondition(given=bool(found), versions=found)
+
 
 class AppendHeaders(IdempotencyHeaders):
     """The headers of an append; `Prefer` asks for a short answer (RFC 7240)."""

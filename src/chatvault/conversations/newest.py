@@ -1,8 +1,8 @@
-"""Lists of conversations by the last change, which share queries."""
+"""Lists of conversations by the last change, and numbers about them; they share queries."""
 
 from typing import Any, cast
 
-from bson import CodecOptions
+from bson import CodecOptions, ObjectId
 from pymongo import DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
@@ -102,3 +102,12 @@ async def count_many(wanted: list[Access]) -> list[int]:
     found = await Conversation.get_pymongo_collection().aggregate([match, each_owners])
     counts = {each["_id"]: each["count"] async for each in found}
     return [counts.get(access.owner_id, 0) for access in wanted]
+
+
+async def find_versions(wanted: list[tuple[Access, ObjectId]]) -> list[int | None]:
+    """Return the version of each conversation, or None if there is no such one, by one query."""
+    pairs = [Conversation.owned_by(access, _id=each) for access, each in dict.fromkeys(wanted)]
+    query = {"$or": pairs} if pairs[1:] else pairs[0]
+    found = await conversations().find(query, {"user_id": True, "version": True}).to_list()
+    versions = {(each["user_id"], each["_id"]): each["version"] for each in found}
+    return [versions.get((access.owner_id, each)) for access, each in wanted]

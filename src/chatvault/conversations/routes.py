@@ -142,17 +142,16 @@ async def get_conversation(
     It has its messages, or the newest if they are too many: `messages_truncated` is then true,
     and `Link` refers to the rest. With `view=summary` it has no messages.
     """
-    shown = await service.get(
+    shown = await service.get_unless_known(
         actor,
         request.app[STORE],
         request.app[RECORDER],
         conversation_id=path.conversation_id,
+        known=headers.known,
         with_messages=query.with_messages,
     )
-    tag = etag(shown.conversation["version"])
-    known = {part.strip().removeprefix("W/") for part in headers.if_none_match.split(",")}
-    if known & {tag, "*"}:
-        return web.Response(status=304, headers={"ETag": tag})
+    if isinstance(shown, int):
+        return web.Response(status=304, headers={"ETag": etag(shown)})
     return answer(shown, with_messages=query.with_messages)
 
 

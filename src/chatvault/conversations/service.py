@@ -34,7 +34,7 @@ from chatvault.conversations.schemas import (
 from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.templates import TemplateNotFound, fill_in
-from chatvault.errors import Busy, InvalidInput
+from chatvault.errors import Busy, InvalidInput, NotFound
 from chatvault.fields import Raw, count_changed_keys, now
 from chatvault.idempotency import IdempotencyKey, was_carried_out
 
@@ -150,6 +150,33 @@ async def get(
     return shown
 
 
+async def get_unless_known(
+    actor: Actor,
+    store: MessageStore,
+    recorder: Recorder,
+    *,
+    conversation_id: ObjectId,
+    known: Precondition,
+    with_messages: bool = True,
+) -> ConversationView | int:
+    """Return the conversation, or its version alone if that is one of the known ones.
+
+    Raises:
+        NotFound: the actor has no such conversation.
+    """
+    if known.given:
+        access = await resolve(actor, conversation_id, Need.READ)
+        version = await store.find_version(access, conversation_id)
+        if version is None:
+            raise NotFound("Conversation not found")
+        if known.versions is None or version in known.versions:
+            await recorder.record(audit.entry(actor, Action.CONVERSATION_GET, conversation_id))
+            return version
+    return await get(
+        actor, store, recorder, conversation_id=conversation_id, with_messages=with_messages
+    )
+
+
 async def read_back(
     access: Access, store: MessageStore, *, conversation_id: ObjectId, with_messages: bool = True
 ) -> ConversationView:
@@ -158,15 +185,16 @@ async def read_back(
     Raises:
         NotFound: it has been deleted since.
     """
-    read = partial(show, access, store) if with_messages else _show_without_messages
-    shown = await read_consistently(access, store, conversation_id, read)
+    if with_messages:
+        read = partial(show, access, store)
+        shown = await read_consistently(access, store, conversation_id, read)
+    elif (found := await store.find_summary(access, conversation_id)) is not None:
+        shown = ConversationView(found, [])
+    else:
+        raise NotFound("Conversation not found")
     if access.grantee_id is None:
         return shown
     return replace(shown, conversation=without_order(shown.conversation))
-
-
-async def _show_without_messages(conversation: ConversationDoc) -> ConversationView:
-    return ConversationView(conversation, [])
 
 
 async def count(actor: Actor, store: MessageStore, recorder: Recorder) -> int:

@@ -21,7 +21,13 @@ from chatvault.conversations.codec import ContentCodec, PlainCodec
 from chatvault.conversations.decoding import ContentDecoder
 from chatvault.conversations.fresh import FreshMessages
 from chatvault.conversations.models import Conversation
-from chatvault.conversations.newest import CONVERSATIONS, Listing, count_many, list_many
+from chatvault.conversations.newest import (
+    CONVERSATIONS,
+    Listing,
+    count_many,
+    find_versions,
+    list_many,
+)
 from chatvault.conversations.segments import MAX_LENGTH, START, Revision, Segment
 from chatvault.conversations.shapes import (
     LISTED_FIELDS,
@@ -120,6 +126,7 @@ class MessageStore(ContentDecoder):
         self._conversations = Batcher(self._find_conversations, max_size=32, concurrency=2)
         self._listings = Batcher(self._list_many, max_size=16, concurrency=2)
         self._summaries = Batcher(self._find_summaries, max_size=128, concurrency=2)
+        self._versions = Batcher(find_versions, max_size=128, concurrency=2)
         self._counts = Batcher(count_many, max_size=32, concurrency=2)
         self._segments = Batcher(self._find_segments, max_size=32, concurrency=2)
         self._fields = Batcher(_find_segment_fields, max_size=32, concurrency=2)
@@ -186,6 +193,10 @@ class MessageStore(ContentDecoder):
     ) -> ConversationDoc | None:
         """Return a conversation without its messages, or None."""
         return await self._summaries.submit((access, conversation_id))
+
+    async def find_version(self, access: Access, conversation_id: ObjectId) -> int | None:
+        """Return the version of a conversation of the actor's, or None."""
+        return await self._versions.submit((access, conversation_id))
 
     async def count_conversations(self, access: Access) -> int:
         """Count the conversations of the actor."""

@@ -108,7 +108,7 @@ class TestMany:
         self, open_page: OpenPage, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         client = await sign_in("alice")
-        await insert_conversations("alice", 320)
+        await insert_conversations("alice", 110)
         home = await make_category(client, "Home")
         page = await open_page("/library", client=client)
         notice = page.get_by_role("status")
@@ -122,8 +122,8 @@ class TestMany:
             told = f"{count} conversations are as they were before."
             await expect(notice.get_by_text(told)).to_be_visible()
 
-        await choose_all(320)
-        await expect(page.get_by_role("group", name="320 selected")).to_be_visible()
+        await choose_all(110)
+        await expect(page.get_by_role("group", name="110 selected")).to_be_visible()
         assert await violations(page) == []
         # Stop in the middle of the job to look at it.
         come, go = hold_step(monkeypatch, 3)
@@ -132,16 +132,16 @@ class TestMany:
         await page.get_by_role("button", name="Apply").click()
         await come.wait()
         working = page.get_by_role("group", name="Work with many conversations")
-        await expect(working.get_by_text("24 of 320 done")).to_be_visible()
+        await expect(working.get_by_text("24 of 110 done")).to_be_visible()
         await expect(working.get_by_role("progressbar")).to_have_attribute("value", "24")
         assert await violations(page) == []
         go.set()
-        await expect(notice.get_by_text("320 conversations are changed.")).to_be_visible()
-        assert await count_of(client, category=home["id"]) == 320
-        await undo(320)
-        assert await count_of(client, category="none") == 320
+        await expect(notice.get_by_text("110 conversations are changed.")).to_be_visible()
+        assert await count_of(client, category=home["id"]) == 110
+        await undo(110)
+        assert await count_of(client, category="none") == 110
 
-        await choose_all(320)
+        await choose_all(110)
         come, go = hold_step(monkeypatch, 2)
         await page.get_by_role("button", name="Archive", exact=True).click()
         await come.wait()
@@ -151,7 +151,7 @@ class TestMany:
         await expect(notice.get_by_text("Cancelled. 24 conversations are changed.")).to_be_visible()
         assert await count_of(client, status="archived") == 24
         await undo(24)
-        assert await count_of(client, status="active") == 320
+        assert await count_of(client, status="active") == 110
 
     async def test_takes_back_what_was_done_at_once(
         self, open_page: OpenPage, sign_in: SignIn

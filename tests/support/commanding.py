@@ -1,5 +1,6 @@
 """Fixtures: the command line, called like its entry point, on the test run's MongoDB."""
 
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 from pymongo.database import Database
 
 from chatvault.cli import main as cli
@@ -14,6 +16,8 @@ from support.databases import Cleaner
 
 Documents = Database[dict[str, Any]]
 DATABASE = "tests-cli"
+# For each call, Typer makes all commands again, which takes longer than most of them.
+_get_command = functools.cache(typer.main.get_command)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def command(
 ) -> Command:
     """Run a command in this process; its log stays unconfigured, as capsys would close it."""
     monkeypatch.setattr("chatvault.cli.terminal.configure_logs", lambda _settings: None)
+    monkeypatch.setattr("typer.main.get_command", _get_command)
     monkeypatch.setenv("CHATVAULT_MONGODB_URL", mongodb_url)
     monkeypatch.setenv("CHATVAULT_MONGODB_DATABASE", DATABASE)
     monkeypatch.setenv("CHATVAULT_DATA_DIR", str(tmp_path / "data"))

@@ -71,7 +71,7 @@ class TestWindows:
             stopping = asyncio.Event()
             server.call_on_signals(stopping.set)
             os.kill(os.getpid(), number)
-            await asyncio.wait_for(stopping.wait(), 5)
+            await asyncio.wait_for(stopping.wait(), 60)
 
         with asyncio.Runner(loop_factory=LoopOfWindows) as runner:
             runner.run(serve())

@@ -579,7 +579,7 @@ class TestFailure:
 
         constants.setattr(CommitBatch, "carry", cut_off)
         tasks = [asyncio.create_task(append(actor, commits, begun, str(n))) for n in range(50)]
-        outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+        outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
         failed = [each for each in outcomes if isinstance(each, BaseException)]
         assert failed
         assert all(isinstance(each, OutcomeUnknown) for each in failed)
@@ -599,7 +599,7 @@ class TestFailure:
         for running in list(commits._running):
             running.cancel()  # in the same turn of the loop, so before its first step
         with pytest.raises(OutcomeUnknown):
-            await asyncio.wait_for(sending, 5)
+            await asyncio.wait_for(sending, 60)
         await append(actor, commits, begun, "after")
         assert (await stored(database, begun)).contents == ["after"]
 

@@ -504,12 +504,13 @@ def test_terminated_keeper_stops_mongod_cleanly(data_dir: Path) -> None:
 
 
 def test_server_that_ignores_the_request_to_stop_is_killed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(keeper, "_STOP", 0.3)
-    script = "trap '' TERM; while :; do sleep 0.1; done"
+    ready = tmp_path / "ready"
+    script = f"trap '' TERM; : > {ready}; while :; do sleep 0.1; done"
     pid = os.posix_spawn("/bin/sh", ["sh", "-c", script], {})
-    time.sleep(0.1)
+    eventually(ready.exists)
     keeper._stop(pid, time.sleep)
     assert "did not stop within" in capsys.readouterr().err
     with pytest.raises(ProcessLookupError):

@@ -103,7 +103,7 @@ class TestFailures:
         conversation = await begin(alice, title="T")
         fake_model.usual = ScriptedAnswer(keep_alive=keep_alive, chunks=[], first=word)
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             refused = await alice.post(path_of(conversation), json={"content": "Hello"})
 
         await problem(refused, 503, "model_timed_out")

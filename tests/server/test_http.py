@@ -47,7 +47,7 @@ async def running(
 async def send(address: tuple[str, int], sent: bytes) -> tuple[int, str, Any]:
     reader, writer = await asyncio.open_connection(*address)
     writer.write(sent)
-    received = await asyncio.wait_for(reader.read(), 5)
+    received = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     await writer.wait_closed()
     head, _, body = received.partition(b"\r\n\r\n")

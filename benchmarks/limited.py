@@ -1,12 +1,13 @@
 """The cost of quotas: processor time of an append with limits, with counts alone, and with neither.
 
-Run by `python benchmarks/limited.py`. The three services answer in this process, beside their
+Run by `python benchmarks/limited.py [rounds]`. The three services answer in this process, beside their
 client, in turns; so the differences are those of the service, and the whole is more than the
 service's. The user of the first has a limit of each kind that an append counts against.
 """
 
 import asyncio
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,7 +31,7 @@ from chatvault.settings import Settings
 from in_process import append_many, start
 
 # Many short turns: what else the machine does changes from second to second.
-ROUNDS, APPENDS = 300, 2
+ROUNDS, APPENDS = int(sys.argv[1]) if sys.argv[1:] else 300, 2
 # So many a minute that each lease, a twentieth, holds for some rounds.
 LIMITS = {"writes_per_minute": 600_000, "messages_per_day": 10**9, "stored_bytes": 10**15}
 CALLS = 20_000

@@ -22,7 +22,7 @@ ASKED_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What the last batch appended to a conversation, as it is after the batch.
+    """The messages that the last batch appended to a conversation, as they are after it.
 
     Attributes:
         since: the conversation's version before the batch.
@@ -52,7 +52,7 @@ class FreshMessages:
     def note(
         self, owner_id: ObjectId, conversation_id: ObjectId, appended: Appended | None
     ) -> None:
-        """Keep what a change has appended; forget what is known if it did anything else."""
+        """Keep the messages that a change has appended; forget them if it did anything else."""
         key = owner_id, conversation_id
         is_wanted = time.monotonic() - self._asked_at < ASKED_SECONDS
         if not is_wanted or appended is None or appended.size > KEPT_BYTES:

@@ -96,8 +96,7 @@ class ConversationState:
         # Whether a change of this batch gives, alters or ends a grant.
         self.changes_grants = False
         self._is_blind = self._is_touched = self._sees_trash = self._keeps = False
-        self._sets = self.added = 0
-        self._marks_before = 0
+        self._sets = self.added = self._marks_before = 0
         self._bytes_before = fields["message_bytes"] if fields else 0
         self._cut: set[ObjectId] = set()
 

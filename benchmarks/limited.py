@@ -1,7 +1,7 @@
 """The cost of quotas: processor time of an append with limits, with counts alone, and with neither.
 
-Run by `python benchmarks/limited.py [rounds]`. The three services answer in this process, beside their
-client, in turns; so the differences are those of the service, and the whole is more than the
+Run by `python benchmarks/limited.py [rounds]`. The three services answer in this process, beside
+their client, in turns; so the differences are those of the service, and the whole is more than the
 service's. The user of the first has a limit of each kind that an append counts against.
 """
 

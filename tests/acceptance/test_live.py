@@ -64,6 +64,8 @@ async def hear_all(follower: Follower, wanted: int, heard: list[str]) -> None:
             heard += [each["content"] for each in frame.get("messages", ())]
         except (aiohttp.ClientError, OSError, AssertionError):
             assert "reset" not in {frame["type"] for frame in follower.frames}
+            if follower.answer is not None:
+                follower.close()
             follower.answer = None
 
 
@@ -86,6 +88,8 @@ class TestWorkers:
                 if number == 30:
                     workers_of(service)[0].send_signal(signal.SIGKILL)
             await asyncio.gather(*listening)
+            for each in followers:
+                each.close()
 
         assert heard == [wanted] * len(followers)
         await asyncio.to_thread(until, lambda: len(workers_of(service)) == 2)
@@ -114,6 +118,7 @@ class TestWorkers:
                     heard: list[str] = []
                     await hear_all(each, 20, heard)
                     assert heard == wanted[user]
+                    each.close()
 
     async def test_free_the_place_of_a_client_that_left(self, service: Service) -> None:
         async with service.browser() as browser:

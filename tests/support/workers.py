@@ -24,8 +24,8 @@ import pytest
 FIRST = ("acceptance", "browser", "programs", "live", "oidc")
 # Tests of a module that a worker is given at once, at most; those of a group are never parted.
 MOST = 60
-# Folders whose tests are given out like those of one module, so many at once: two workers start a
-# browser for them.
+# Folders whose tests are given out like those of one module, and how many a worker is given at
+# once: two workers start a browser for them.
 TOGETHER = {"browser": 80}
 # Searches for garbage in workers are rarer than Python's own (700, 10, 10): a test makes little.
 GARBAGE = (20_000, 20, 50)

@@ -11,7 +11,7 @@ import psutil  # type: ignore[import-untyped]  # it carries no annotations
 import pytest
 
 from support.factories import message
-from support.following import Follower, hear
+from support.following import Follower, hear, hear_until
 from support.running import PASSWORD, Service, ask, until
 
 pytestmark = pytest.mark.xdist_group("live")
@@ -132,7 +132,9 @@ class TestWorkers:
             async with browser.ws_connect(f"{service.url}/ws") as socket:
                 assert (await hear(socket))["type"] == "ready"
                 await append(browser, path, "still-here")
-                assert (await hear(socket))["messages"][0]["content"] == "still-here"
+                # What happened just before may be told, too.
+                appended = await hear_until(socket, "message.appended")
+                assert appended["messages"][0]["content"] == "still-here"
 
     async def test_end_the_streams_of_a_session_that_ends(self, service: Service) -> None:
         async with service.browser() as browser, service.browser() as other:

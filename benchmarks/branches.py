@@ -44,7 +44,7 @@ def branched(number: int) -> dict[str, Any]:
 async def begin(
     http: aiohttp.ClientSession, count: int, make: Callable[[int], dict[str, Any]]
 ) -> str:
-    """Return the path of a new conversation with so many messages."""
+    """Return the path of a new conversation with a number of messages."""
     async with http.post("/conversations", json={}) as answer:
         path = f"/conversations/{(await answer.json())['id']}/messages"
     for start in range(0, count, BATCH):

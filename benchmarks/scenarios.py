@@ -115,7 +115,7 @@ def read_whole(bench: Bench) -> Iterator[Row]:
 
 
 def read_cold(bench: Bench) -> Iterator[Row]:
-    """Yield the same of so many that none is kept in memory until its next turn."""
+    """Yield the same of enough that none is kept in memory until its next turn."""
     path, above = "/conversations/{id}", "/get/{user}/{id}"
     ids = {}
     for reader in _readers(bench):

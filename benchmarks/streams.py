@@ -212,7 +212,7 @@ class Watched(Service):
 
 
 async def prepare(service: Service, conversations: int) -> list[bytes]:
-    """Return a request for each of so many new conversations."""
+    """Return a request for each of some new conversations."""
     async with service.browser() as browser:
         await service.sign_in(browser)
         agent = {"name": "A", "system_prompt": "", "max_conversation_tokens": 1_000_000}

@@ -11,6 +11,7 @@ from bson import ObjectId
 from yarl import URL
 
 from chatvault.access import Access, Need
+from chatvault.conversations.lists import ordered
 from chatvault.conversations.models import Conversation, drop_replaced_indexes
 from chatvault.fields import format_instant
 from conftest import HttpClient
@@ -284,6 +285,35 @@ class TestIndexes:
         [update] = await database["system.profile"].find(which).to_list()
         await database["system.profile"].drop()
         assert (update["keysInserted"], update["keysDeleted"]) == (1, 1)
+
+    async def test_of_changes_has_the_pages_of_a_large_category(
+        self, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
+    ) -> None:
+        constants.setattr(ordered, "FEW", 3)
+        home = await (await alice.post("/categories", json={"name": "Home"})).json()
+        ids = [
+            (await begin(alice, **({"category_id": home["id"]} if number % 2 else {})))["id"]
+            for number in range(8)
+        ]
+        path = f"/conversations?cursor=start&view=summary&limit=2&category={home['id']}"
+        await database.command("profile", 2)
+        try:
+            first = await alice.get(path)
+            after = URL(str(first.links["next"]["url"]), encoded=True)
+            second = await alice.get(after.raw_path_qs)
+        finally:
+            await database.command("profile", 0)
+        found = database["system.profile"].find({"op": "query", "nreturned": {"$gte": 2}})
+        read = [
+            each["docsExamined"]
+            for each in await found.to_list()
+            if each["ns"].endswith(".conversations")
+        ]
+        await database["system.profile"].drop()
+        shown = [each["id"] for page in (first, second) for each in await page.json()]
+        assert shown == ids[7::-2]
+        # The last one of the page before is read again; those of no category are passed over.
+        assert read == [2, 3]
 
     async def test_the_replaced_one_goes(self, alice: HttpClient, database: Any) -> None:
         await begin(alice)

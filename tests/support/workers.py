@@ -32,7 +32,7 @@ GARBAGE = (20_000, 20, 50)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--workers", type=int, default=0, help="run the tests in so many forks")
+    parser.addoption("--workers", type=int, default=0, help="the number of forks for the tests")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -234,12 +234,12 @@ class Conversation(Document):
     )
 
     # The one index that an append changes.
-    BY_CHANGE: ClassVar = "newest_change"
+    BY_CHANGE: ClassVar = "newest_change_of_all"
     BY_CATEGORY: ClassVar = "category_and_status"
     # The index of a user's trash.
     IN_TRASH: ClassVar = "in_trash"
     # Indexes whose places others have taken.
-    REPLACED: ClassVar = ("newest_first", "by_category")
+    REPLACED: ClassVar = ("newest_first", "newest_change", "by_category")
 
     class Settings:
         """Beanie's."""
@@ -254,8 +254,9 @@ class Conversation(Document):
                     ("status", 1),
                     ("agent_id", 1),
                     ("last_message_at", DESCENDING),
+                    ("category_id", 1),
                 ],
-                name="newest_change",
+                name="newest_change_of_all",
             ),
             IndexModel(
                 [("user_id", 1), ("created_at", DESCENDING), ("_id", DESCENDING)],

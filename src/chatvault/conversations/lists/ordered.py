@@ -4,6 +4,7 @@ The plain list by the last change is `MessageStore.list_conversations`, which sh
 """
 
 import unicodedata
+from dataclasses import replace
 
 from bson import ObjectId
 from pymongo import ASCENDING
@@ -20,8 +21,8 @@ from chatvault.fields import Raw
 
 # Sealed titles are read and sorted here, up to this number.
 MOST_TITLES = 10_000
-# Conversations that are read and sorted sooner than MongoDB finds the best index.
-FEW = 2_500
+# Conversations of a category that are read and sorted sooner than found among all changes.
+FEW = 500
 WITHOUT_MESSAGES = dict.fromkeys(LISTED_FIELDS, True)
 
 
@@ -77,18 +78,19 @@ async def _list_by_index(
     after: Position | None,
 ) -> list[ConversationDoc]:
     shown = {**WITHOUT_MESSAGES, "deleted_at": True} if wanted.in_trash else WITHOUT_MESSAGES
-    hint = await _choose_index(access, wanted)
+    hint = await _choose_index(access, wanted, sort)
     found = conversations().find(_query(access, wanted, after), shown, hint=hint)
     if sort is Sort.TITLE:
         found = found.collation(BY_LETTERS)
     return await found.sort(sort.order).skip(offset).limit(limit).to_list()
 
 
-async def _choose_index(access: Access, wanted: Filter) -> str | None:
+async def _choose_index(access: Access, wanted: Filter, sort: Sort) -> str | None:
     """Return the index of a list, or None for the one that MongoDB chooses.
 
     MongoDB tries all indexes of an owner at each page of a category, which takes longer than
-    to sort a small one. Counting stops at FEW entries, and reads no documents.
+    to sort a small one, or to pass over others in the index of changes. Counting stops at FEW
+    entries, and reads no documents.
     """
     if wanted.in_trash:
         return Conversation.IN_TRASH
@@ -97,7 +99,10 @@ async def _choose_index(access: Access, wanted: Filter) -> str | None:
     which = Filter(status=wanted.status, category_ids=wanted.category_ids)
     query = Conversation.owned_by(access, **which.to_raw())
     count = await conversations().count_documents(query, limit=FEW, hint=Conversation.BY_CATEGORY)
-    return Conversation.BY_CATEGORY if count < FEW else None
+    if count < FEW:
+        return Conversation.BY_CATEGORY
+    is_covered = replace(wanted, category_ids=None).is_plain
+    return Conversation.BY_CHANGE if is_covered and sort is Sort.UPDATED else None
 
 
 async def _list_by_last_message(

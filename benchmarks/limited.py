@@ -78,7 +78,7 @@ def _print(took: list[list[float]]) -> None:
         differences = sorted(a - b for a, b in zip(measured, took[2], strict=True))
         middle = statistics.median(differences)
         # The median's interval, which a few turns beside other programs do not widen.
-        half = round(0.98 * ROUNDS**0.5)
+        half = min(round(0.98 * ROUNDS**0.5), ROUNDS // 2 - 1)
         low, high = (differences[ROUNDS // 2 + each] for each in (-half, half))
         print(
             f"with {name}: {middle:+.1f} us ({low:+.1f} to {high:+.1f}; {ROUNDS} rounds), "

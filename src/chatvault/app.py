@@ -275,7 +275,8 @@ def _add_order(app: web.Application, storage: CounterStorage, turns: BulkTurns) 
     app[sharing.SHARING_DEPS] = SharingDeps(
         app[COMMITS], app[RECORDER], grant_rate, app[GUESTS].end
     )
-    app[groups.GROUP_DEPS] = GroupDeps(app[sharing.SHARING_DEPS], asyncio.Event())
+    is_on = app[oidc.OIDC_DEPS].provider is not None
+    app[groups.GROUP_DEPS] = GroupDeps(app[sharing.SHARING_DEPS], asyncio.Event(), is_on)
 
 
 def _add_links(app: web.Application, settings: Settings, storage: CounterStorage) -> None:

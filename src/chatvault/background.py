@@ -31,6 +31,7 @@ from chatvault.erasure.worker import Eraser
 from chatvault.exporting import routes as exports
 from chatvault.exporting.jobs.worker import ExportWorker
 from chatvault.groups import routes as groups
+from chatvault.groups.claims import ClaimWorker
 from chatvault.groups.expansion import Expander
 from chatvault.http import health, middlewares
 from chatvault.http.requests import SETTINGS
@@ -38,6 +39,7 @@ from chatvault.importing.jobs import routes as import_jobs
 from chatvault.importing.jobs.runner import ImportRunner
 from chatvault.live import routes as live
 from chatvault.live.sessions import SessionWatch
+from chatvault.oidc import routes as oidc
 from chatvault.quotas import routes as quotas
 from chatvault.quotas.ledger import QuotaLedger
 from chatvault.replies import routes as replies
@@ -79,7 +81,9 @@ async def _exports(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _groups(app: web.Application) -> AsyncIterator[None]:
-    async with app[health.LOOPS].run("groups", Expander(app[groups.GROUP_DEPS]).run):
+    deps, loops = app[groups.GROUP_DEPS], app[health.LOOPS]
+    claims = ClaimWorker(deps, app[oidc.OIDC_DEPS].claims_due)
+    async with loops.run("groups", Expander(deps).run), loops.run("claims", claims.run):
         yield
 
 

@@ -29,7 +29,7 @@ from chatvault.conversations.templates import Template
 from chatvault.conversations.tombstones import Tombstone
 from chatvault.erasure.models import Erasure
 from chatvault.exporting.jobs.models import ExportChunk, ExportJob
-from chatvault.groups.models import Group, GroupTask, Membership
+from chatvault.groups.models import ClaimTask, Group, GroupTask, Membership
 from chatvault.idempotency import IdempotencyRecord
 from chatvault.importing.models import ImportJob, Upload
 from chatvault.mongodb import rates, restoring
@@ -73,6 +73,7 @@ DOCUMENTS: list[type[Document]] = [
     Group,
     Membership,
     GroupTask,
+    ClaimTask,
     Authorship,
     Note,
     RetentionPolicy,

@@ -29,7 +29,7 @@ from chatvault.conversations.templates import Template
 from chatvault.conversations.tombstones import Tombstone
 from chatvault.documents import DOCUMENTS
 from chatvault.errors import NotAuthenticated
-from chatvault.groups.models import GroupTask
+from chatvault.groups.models import ClaimTask, GroupTask
 from chatvault.importing.models import ImportJob, Upload
 from chatvault.replies.models import Job, Reply, ReplyDoc, ReplyEvents
 from chatvault.search.models import SearchFile, SearchIndex, SearchPending
@@ -95,6 +95,7 @@ ASKED_WITH_ACCESS = {
     Conversation, Segment, PathRuns, Revision, PendingDeletion, Reply, ReplyEvents, Job, Command,
     Tombstone, Hold, Upload, ImportJob, Categories, SearchIndex, SearchFile, SearchPending,
     BatchJob, BatchIds, BatchChanges, Template, Link, LinkPart, Note, GroupTask,
+    ClaimTask,
 }  # fmt: skip
 # Where the domains of these mean the person who acts.
 MEAN_THE_PERSON = {

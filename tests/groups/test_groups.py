@@ -35,7 +35,7 @@ class TestMake:
         self, alice: HttpClient, bob: HttpClient, constants: pytest.MonkeyPatch
     ) -> None:
         constants.setattr("chatvault.groups.service.MOST_GROUPS", 1)
-        constants.setattr("chatvault.groups.service.MOST_MEMBERS", 1)
+        constants.setattr("chatvault.groups.joining.MOST_MEMBERS", 1)
         made = await found_group(alice)
 
         groups = await alice.post("/groups", json={"name": "Other"})

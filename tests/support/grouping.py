@@ -41,3 +41,17 @@ async def share_with(
     assert answer.status == 200, await answer.text()
     given: Raw = await answer.json()
     return given
+
+
+async def bind(owner: HttpClient, group: Raw, claim: str | None) -> Raw:
+    """Bind a group to a group of the identity provider."""
+    answer = await owner.patch(f"/groups/{group['id']}", json={"claim": claim})
+    assert answer.status == 200, await answer.text()
+    changed: Raw = await answer.json()
+    return changed
+
+
+async def members_of(member: HttpClient, group: Raw) -> dict[str, Raw]:
+    """Return the members of a group by name."""
+    shown = await (await member.get(f"/groups/{group['id']}")).json()
+    return {each["username"]: each for each in shown["members"]}

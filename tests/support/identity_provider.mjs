@@ -1,12 +1,19 @@
 // A provider of OpenID Connect for the tests: signs in everybody with any password.
 //
 // Arguments: its port, and where it tells of logouts. Prints its address once it answers. A login
-// `name:group:group` gives the person these groups, so that tests need no other way to say so.
+// `name:group:group` gives the person these groups; a request of `/groups/name:group:group` tells the
+// groups that a person has from now on.
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 
 const [port, logout] = process.argv.slice(-2);
-const server = createServer((request, response) => handle(request, response));
+const told = new Map();
+const server = createServer((request, response) => {
+  if (!request.url.startsWith('/groups/')) return handle(request, response);
+  const [name, ...groups] = request.url.slice('/groups/'.length).split(':');
+  told.set(name, groups);
+  response.end();
+});
 let handle;
 
 server.listen(Number(port), '127.0.0.1', () => {
@@ -43,7 +50,7 @@ server.listen(Number(port), '127.0.0.1', () => {
           preferred_username: name,
           email: `${name}@example.org`,
           email_verified: name !== 'unverified',
-          groups,
+          groups: told.get(id) ?? groups,
         }),
       };
     },

@@ -35,6 +35,11 @@ class RealProvider:
     issuer: str
     logout_tokens: "asyncio.Queue[str]" = field(default_factory=asyncio.Queue)
 
+    async def tell(self, login: str) -> None:
+        """Have it say of `name:group:group` that this person is in these groups from now on."""
+        async with ClientSession() as browser, browser.get(f"{self.issuer}/groups/{login}"):
+            pass
+
     def config(self, **more: Any) -> Oidc:
         """Return the setting that names it."""
         return Oidc(

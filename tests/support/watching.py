@@ -50,6 +50,9 @@ ALONE = {
     ("exports", "findAndModify"),
     ("batches", "findAndModify"),
     ("group_tasks", "delete"),
+    ("claim_tasks", "update"),
+    ("claim_tasks", "delete"),
+    ("claim_tasks", "findAndModify"),
     ("group_tasks", "findAndModify"),
     ("export_parts", "insert"),
     ("export_parts", "delete"),
@@ -77,6 +80,7 @@ OWNERLESS = {
     ("exports", "findAndModify"),
     ("batches", "findAndModify"),
     ("group_tasks", "findAndModify"),
+    ("claim_tasks", "findAndModify"),
 }
 # An account has no owner but itself.
 OWNER = {"users": "_id", **dict.fromkeys(BY_OWNER_ID, "owner_id")}
@@ -91,6 +95,7 @@ READ_BY = {
     "users": {"username_key"},  # whoever signs in
     "agents": {"shared"},  # offered to all
     "usage": {"day"},  # administrators count everybody's tokens
+    "groups": {"claim"},  # who signs in looks for those that are bound to their claims
     "memberships": {"member_id", "group_id"},  # a user's own, and those of a group one is in
     "group_grants": {"group_id"},  # what is shared with a group, by whomever
     "usage_days": {"day"},  # the same, of messages and bytes

@@ -4,7 +4,7 @@ An account belongs to an identity by the provider and the id there, never by the
 who has an address may change.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -149,8 +149,14 @@ async def link(actor: Actor, *, issuer: str, subject: str) -> User | None:
     return await _change(actor, free, fields, Action.USER_LINK_IDENTITY)
 
 
-async def unlink(actor: Actor) -> User | None:
+async def unlink(
+    actor: Actor, also: Callable[[AsyncClientSession], Awaitable[None]]
+) -> User | None:
     """Take the identity from the actor's account, unless nobody could sign in to it then.
+
+    Args:
+        actor: whose account.
+        also: what is changed with it, in its transaction.
 
     Raises:
         NotFound: the account is gone.
@@ -159,7 +165,7 @@ async def unlink(actor: Actor) -> User | None:
         raise NotFound("User not found")
     others = {"_id": actor.owner_id, "password_hash": {"$ne": ""}, "erasure": None}
     fields = {"oidc_issuer": None, "oidc_subject": None}
-    return await _change(actor, others, fields, Action.USER_UNLINK_IDENTITY)
+    return await _change(actor, others, fields, Action.USER_UNLINK_IDENTITY, also=also)
 
 
 async def take_role(actor: Actor, user: User, role: Role) -> User:
@@ -184,6 +190,7 @@ async def _change(
     action: Action,
     *,
     ends: ObjectId | None = None,
+    also: Callable[[AsyncClientSession], Awaitable[None]] | None = None,
 ) -> User | None:
     async def change(session: AsyncClientSession) -> User | None:
         stored = await User.get_pymongo_collection().find_one_and_update(
@@ -193,6 +200,8 @@ async def _change(
             return None
         if ends is not None:
             await Session.get_pymongo_collection().delete_many({"user_id": ends}, session=session)
+        if also is not None:
+            await also(session)
         entry = audit.entry(actor, action, stored["_id"], details={"oidc": True})
         await AuditEntry.store([entry], session)
         user: User = User.model_validate(stored)

@@ -27,6 +27,18 @@ class TooManyMembers(Conflict):
     code = "too_many_members"
 
 
+class ClaimsOff(Conflict):
+    """Nobody signs in with OpenID Connect here, so nobody joins a group by a claim."""
+
+    code = "claims_off"
+
+
+class ClaimInUse(Conflict):
+    """Another group has this value of the claim."""
+
+    code = "claim_in_use"
+
+
 class TooManyGroupGrants(Conflict):
     """The conversation is shared with 20 groups, or 1,000 conversations are with this group."""
 

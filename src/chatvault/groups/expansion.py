@@ -49,10 +49,12 @@ class GroupDeps:
     Attributes:
         sharing: what grants are given and ended with.
         due: set when a task is left over.
+        takes_claims: whether people sign in with an identity provider.
     """
 
     sharing: SharingDeps
     due: asyncio.Event
+    takes_claims: bool
 
     @property
     def commits(self) -> CommitQueue:

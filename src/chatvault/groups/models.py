@@ -30,6 +30,7 @@ class Group(Owned, Document):
     Attributes:
         owner_id: who made it; it goes with them.
         changes: how often somebody joined or left, so that these conflict with its end.
+        claim: the group at the identity provider whose members join at sign-in; None for none.
     """
 
     owner_id: Id
@@ -37,15 +38,24 @@ class Group(Owned, Document):
     created_at: datetime
     updated_at: datetime
     changes: int = 0
+    claim: str | None = None
 
     owner_field: ClassVar = "owner_id"
-    holds: ClassVar = Content(owner="owner_id", words=("name",))
+    holds: ClassVar = Content(owner="owner_id", words=("name",), plain=("claim",))
 
     class Settings:
         """Beanie's."""
 
         name = "groups"
-        indexes: ClassVar = [IndexModel("owner_id", name="of_owner")]
+        indexes: ClassVar = [
+            IndexModel("owner_id", name="of_owner"),
+            IndexModel(
+                "claim",
+                unique=True,
+                partialFilterExpression={"claim": {"$type": "string"}},
+                name="claim_unique",
+            ),
+        ]
 
 
 class Membership(Owned, Document):
@@ -56,6 +66,7 @@ class Membership(Owned, Document):
         by: who added them.
         grants: how often they were given what is shared with the group; written so that their
             leaving conflicts.
+        by_claim: whether they are in it by what the identity provider says, and by that alone.
     """
 
     member_id: Id
@@ -65,6 +76,7 @@ class Membership(Owned, Document):
     by: Id
     at: datetime
     grants: int = 0
+    by_claim: bool = False
 
     owner_field: ClassVar = "owner_id"
     holds: ClassVar = Content(owner="owner_id", also_of=("member_id",))
@@ -137,6 +149,44 @@ class GroupTask(Owned, Document):
             IndexModel([("is_open", 1), ("due_at", 1)], name="due"),
             IndexModel("user_id", name="of_owner"),
             IndexModel("group_id", name="of_group"),
+        ]
+
+
+class ClaimTask(Owned, Document):
+    """The claims of a user's last sign-in, until their groups are in line with them.
+
+    There is one for each user, which a later sign-in replaces; see `claims`.
+
+    Attributes:
+        claims: the values that groups here are bound to; the provider may have told more.
+        is_open: always true, as it is removed when it is done.
+        due_at: when a process may take it; its current process keeps postponing this.
+        attempts: how often a process took it or a sign-in replaced it; only the newest attempt may
+            change anything.
+        failures: attempts since that sign-in.
+        steps: how often a group was brought in line, so that a later sign-in conflicts.
+        code: the code of the error of the last attempt.
+    """
+
+    user_id: Id
+    claims: list[str]
+    state: str
+    is_open: bool = True
+    due_at: datetime
+    attempts: int = 0
+    failures: int = 0
+    steps: int = 0
+    code: str | None = None
+
+    holds: ClassVar = Content(plain=("claims", "state", "code"))
+
+    class Settings:
+        """Beanie's."""
+
+        name = "claim_tasks"
+        indexes: ClassVar = [
+            IndexModel([("is_open", 1), ("due_at", 1)], name="due"),
+            IndexModel("user_id", unique=True, name="user_unique"),
         ]
 
 

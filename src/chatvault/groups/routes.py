@@ -9,6 +9,8 @@ from chatvault.conversations.schemas import ConversationPath
 from chatvault.errors import Throttled
 from chatvault.groups import grants_service, service
 from chatvault.groups.errors import (
+    ClaimInUse,
+    ClaimsOff,
     GroupNotFound,
     NotManager,
     TooManyGroupGrants,
@@ -17,6 +19,7 @@ from chatvault.groups.errors import (
 )
 from chatvault.groups.expansion import GroupDeps
 from chatvault.groups.schemas import (
+    GroupChangeIn,
     GroupGrantIn,
     GroupGrantOut,
     GroupGrantPath,
@@ -105,16 +108,20 @@ async def get_group(request: web.Request, actor: Actor, path: GroupPath) -> web.
     Action.GROUP_UPDATE,
     scope=Scope.CONVERSATIONS_WRITE,
     returns=GroupOut,
-    errors=(GroupNotFound, NotManager),
+    errors=(GroupNotFound, NotManager, ClaimsOff, ClaimInUse),
 )
-async def rename_group(
-    _request: web.Request, actor: Actor, path: GroupPath, body: GroupIn
+async def change_group(
+    request: web.Request, actor: Actor, path: GroupPath, body: GroupChangeIn
 ) -> web.StreamResponse:
-    """Give a group another name.
+    """Give a group another name, or bind it to a group at the identity provider.
 
-    For its owner and its managers.
+    The name is changed by its owner and its managers, `claim` by its owner, who is an
+    administrator. Who has that value among the groups that the provider tells joins at sign-in.
     """
-    changed = await service.rename(actor, group_id=path.group_id, name=body.name)
+    fields = body.model_dump(exclude_unset=True)
+    changed = await service.update(
+        actor, request.app[GROUP_DEPS], group_id=path.group_id, fields=fields
+    )
     return json_response(group_wire(changed))
 
 

@@ -1,8 +1,8 @@
 """Request and response schemas of groups, and of what is shared with them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from chatvault.conversations.grants import GrantRole
 from chatvault.conversations.schemas import ConversationPath
@@ -13,6 +13,7 @@ from chatvault.groups.service import GroupView
 from chatvault.sharing.schemas import GrantIn
 
 GroupName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Claim = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 
 
 class GroupPath(BaseModel):
@@ -46,6 +47,24 @@ class GroupIn(BaseModel):
     name: GroupName
 
 
+class GroupChangeIn(BaseModel):
+    """A change of a group; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Team"}]})
+
+    name: GroupName | None = None
+    claim: Claim | None = Field(
+        None, description="the group at the identity provider whose members join; null for none"
+    )
+
+    @model_validator(mode="after")
+    def _change_something(self) -> Self:
+        given = self.model_fields_set
+        if not given or ("name" in given and self.name is None):
+            raise ValueError("Say what to change; the name cannot be null")
+        return self
+
+
 class MemberIn(BaseModel):
     """The role that a user is to have in a group."""
 
@@ -61,6 +80,7 @@ class MemberOut(BaseModel):
 
     Attributes:
         username: null if the account is gone.
+        by_claim: whether they joined at sign-in with the identity provider, and leave so.
     """
 
     user_id: Id
@@ -68,6 +88,7 @@ class MemberOut(BaseModel):
     role: MemberRole
     added_by: Id
     added_at: Instant
+    by_claim: bool
 
 
 class GroupSummaryOut(BaseModel):
@@ -86,8 +107,13 @@ class GroupSummaryOut(BaseModel):
 
 
 class GroupOut(GroupSummaryOut):
-    """A group with its members, who joined first come first."""
+    """A group with its members, who joined first come first.
 
+    Attributes:
+        claim: the group at the identity provider whose members join at sign-in.
+    """
+
+    claim: str | None
     members: list[MemberOut]
 
 
@@ -131,6 +157,7 @@ def member_wire(member: Raw) -> MemberOut:
         role=member["role"],
         added_by=member["by"],
         added_at=member["at"],
+        by_claim=member.get("by_claim", False),
     )
 
 
@@ -144,7 +171,8 @@ def summary_wire(view: GroupView) -> GroupSummaryOut:
 def group_wire(view: GroupView) -> GroupOut:
     """Return a group with its members as the API shows it."""
     members = [member_wire(each) for each in view.members]
-    return GroupOut(**vars(summary_wire(view)), members=members)
+    claim = view.group.get("claim")
+    return GroupOut(**vars(summary_wire(view)), claim=claim, members=members)
 
 
 def grant_wire(grant: Raw) -> GroupGrantOut:

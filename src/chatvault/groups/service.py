@@ -7,25 +7,31 @@ from operator import itemgetter
 
 from bson import ObjectId
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import DuplicateKeyError
 
 from chatvault.access import Access
 from chatvault.accounts import service as accounts
 from chatvault.accounts.names import find_names
-from chatvault.actor import Actor, Door
+from chatvault.actor import Actor, Door, Role, Scope
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.audit.models import AuditEntry
 from chatvault.errors import FieldError, InvalidInput, NotFound
 from chatvault.fields import Raw, now
-from chatvault.groups.errors import GroupNotFound, NotManager, TooManyGroups, TooManyMembers
+from chatvault.groups.errors import (
+    ClaimInUse,
+    ClaimsOff,
+    GroupNotFound,
+    NotManager,
+    TooManyGroups,
+)
 from chatvault.groups.expansion import GroupDeps, carry_out, end_all
+from chatvault.groups.joining import join, record, take_out, touch
 from chatvault.groups.models import Group, GroupTask, MemberRole, Membership, new_task
 from chatvault.idempotency import IdempotencyKey, Idempotent, act_once
 from chatvault.mongodb.database import transaction
 from chatvault.sharing.service import UserNotFound
 
 MOST_GROUPS = 100
-MOST_MEMBERS = 200
 # The most groups that are listed for one user, those joined last.
 MOST_LISTED = 1000
 MANAGES = frozenset({MemberRole.MANAGER, MemberRole.OWNER})
@@ -97,7 +103,7 @@ async def create(actor: Actor, *, name: str, idempotency_key: IdempotencyKey | N
             raise TooManyGroups
         await groups.insert_one(dict(group), session=session)
         await Membership.get_pymongo_collection().insert_one(dict(first), session=session)
-        await _record(actor, Action.GROUP_CREATE, group["_id"], session)
+        await record(actor, Action.GROUP_CREATE, group["_id"], session)
         return group
 
     async def find(group_id: ObjectId, session: AsyncClientSession) -> Raw:
@@ -111,17 +117,6 @@ async def create(actor: Actor, *, name: str, idempotency_key: IdempotencyKey | N
         turn=("groups of", actor.owner_id),
     )
     return await _view(await find_membership(actor, made["_id"]))
-
-
-async def _record(
-    actor: Actor,
-    action: Action,
-    group_id: ObjectId,
-    session: AsyncClientSession,
-    **details: object,
-) -> None:
-    entry = audit.entry(actor, action, group_id, details=dict(details) or None)
-    await AuditEntry.store([entry], session)
 
 
 async def _find_group(membership: Raw, session: AsyncClientSession | None = None) -> Raw:
@@ -185,25 +180,51 @@ async def get(actor: Actor, deps: GroupDeps, *, group_id: ObjectId) -> GroupView
     return view
 
 
-async def rename(actor: Actor, *, group_id: ObjectId, name: str) -> GroupView:
-    """Give a group another name.
+async def update(actor: Actor, deps: GroupDeps, *, group_id: ObjectId, fields: Raw) -> GroupView:
+    """Give a group another name, or bind it to a group at the identity provider.
+
+    Args:
+        actor: who manages it; its owner, if its claim is changed.
+        deps: the dependencies.
+        group_id: the group.
+        fields: the new `name` and `claim`, or one of them.
 
     Raises:
         GroupNotFound: the actor is in no such group.
-        NotManager: the actor does not manage it.
+        NotManager: the actor does not manage it, or does not own it.
+        Denied: the actor is no administrator, and binds it.
+        InsufficientScope: the same, with a key.
+        ClaimsOff: there is no identity provider.
+        ClaimInUse: another group is bound to that.
     """
 
     async def change(session: AsyncClientSession) -> None:
         mine = await find_membership(actor, group_id, session)
-        if mine["role"] not in MANAGES:
+        if "claim" in fields:
+            _check_binds(actor, deps, mine, fields["claim"])
+        elif mine["role"] not in MANAGES:
             raise NotManager
         query = Group.owned_by(_access_to(mine), _id=group_id)
-        changes = {"$set": {"name": name, "updated_at": now()}}
+        changes = {"$set": {**fields, "updated_at": now()}}
         await Group.get_pymongo_collection().update_one(query, changes, session=session)
-        await _record(actor, Action.GROUP_UPDATE, group_id, session)
+        await record(actor, Action.GROUP_UPDATE, group_id, session, fields=sorted(fields))
 
-    await transaction(change, turn=("group", group_id))
+    try:
+        await transaction(change, turn=("group", group_id))
+    except DuplicateKeyError:
+        raise ClaimInUse from None
     return await _view(await find_membership(actor, group_id))
+
+
+def _check_binds(actor: Actor, deps: GroupDeps, mine: Raw, claim: str | None) -> None:
+    """Raise unless the actor may bind a group; its owner may end that in any case."""
+    if mine["role"] != MemberRole.OWNER:
+        raise NotManager
+    if claim is not None:
+        actor.require_role(Role.ADMIN)
+        actor.require_scope(Scope.ADMIN)
+        if not deps.takes_claims:
+            raise ClaimsOff
 
 
 async def remove(actor: Actor, deps: GroupDeps, *, group_id: ObjectId) -> None:
@@ -233,7 +254,7 @@ async def _remove(actor: Actor, mine: Raw, session: AsyncClientSession) -> Raw:
     await Membership.get_pymongo_collection().delete_many(which, session=session)
     task = new_task(actor, mine)
     await GroupTask.get_pymongo_collection().insert_one(dict(task), session=session)
-    await _record(actor, Action.GROUP_DELETE, group_id, session)
+    await record(actor, Action.GROUP_DELETE, group_id, session)
     return task
 
 
@@ -255,7 +276,7 @@ async def set_member(
     found = await accounts.find_by_name_or_id(user)
     if found is None or not found.is_active or found.erasure is not None:
         raise UserNotFound
-    member_id, at = ObjectId(found.id), now()
+    member_id = ObjectId(found.id)
 
     async def change(session: AsyncClientSession) -> Raw | None:
         mine = await find_membership(actor, group_id, session)
@@ -263,25 +284,17 @@ async def set_member(
         _check_manages(mine, role if before is None else max(role, before["role"], key=_rank))
         if member_id == mine["owner_id"]:
             raise _is_owner()
-        await _touch(mine, session)
-        memberships = Membership.get_pymongo_collection()
-        count = await memberships.count_documents({"group_id": group_id}, session=session)
-        if before is None and count >= MOST_MEMBERS:
-            raise TooManyMembers
-        first = {"by": actor.owner_id, "at": at, "grants": 0}
-        await memberships.update_one(
-            Membership.owned_by(_access_to(mine), member_id=member_id, group_id=group_id),
-            {"$set": {"role": role.value}, "$setOnInsert": first},
-            upsert=True,
-            session=session,
-        )
+        if before is None:
+            return await join(actor, mine, member_id, session, role=role)
+        await touch(mine, session)
+        # Who came by a claim stays without it now.
+        given = {"by": actor.owner_id, "by_claim": False} if before.get("by_claim") else {}
+        which = Membership.owned_by(_access_to(mine), member_id=member_id, group_id=group_id)
+        changes = {"$set": {"role": role.value, **given}}
+        await Membership.get_pymongo_collection().update_one(which, changes, session=session)
         about = {"member_id": str(member_id), "role": role.value}
-        await _record(actor, Action.GROUP_SET_MEMBER, group_id, session, **about)
-        if before is not None:
-            return None
-        task = new_task(actor, mine, member_id=member_id)
-        await GroupTask.get_pymongo_collection().insert_one(dict(task), session=session)
-        return task
+        await record(actor, Action.GROUP_SET_MEMBER, group_id, session, **about)
+        return None
 
     task = await transaction(change, turn=("group", group_id))
     if task is not None:
@@ -306,16 +319,6 @@ def _check_manages(mine: Raw, role: str) -> None:
 def _is_owner() -> InvalidInput:
     problem = "must be another than the group's owner"
     return InvalidInput(f"user: {problem}", errors=(FieldError(("path", "user"), problem, "user"),))
-
-
-async def _touch(mine: Raw, session: AsyncClientSession) -> None:
-    """Write the group, so that its end conflicts, and others who join."""
-    query = Group.owned_by(_access_to(mine), _id=mine["group_id"])
-    touched = await Group.get_pymongo_collection().update_one(
-        query, {"$inc": {"changes": 1}}, session=session
-    )
-    if not touched.matched_count:
-        raise GroupNotFound
 
 
 async def remove_member(actor: Actor, deps: GroupDeps, *, group_id: ObjectId, user: str) -> None:
@@ -344,14 +347,7 @@ async def remove_member(actor: Actor, deps: GroupDeps, *, group_id: ObjectId, us
             raise _is_owner()
         if member_id != actor.owner_id:
             _check_manages(mine, theirs["role"])
-        await _touch(mine, session)
-        which = Membership.owned_by(_access_to(mine), member_id=member_id, group_id=group_id)
-        await Membership.get_pymongo_collection().delete_one(which, session=session)
-        task = new_task(actor, mine, member_id=member_id)
-        await GroupTask.get_pymongo_collection().insert_one(dict(task), session=session)
-        about = {"member_id": str(member_id)}
-        await _record(actor, Action.GROUP_REMOVE_MEMBER, group_id, session, **about)
-        return task
+        return await take_out(actor, mine, theirs["member_id"], session)
 
     await carry_out(deps, await transaction(change, turn=("group", group_id)))
 
@@ -382,4 +378,4 @@ async def _empty(owner: Actor, group_id: ObjectId, session: AsyncClientSession) 
     which = Membership.owned_by(Access.of(owner), group_id=group_id)
     memberships = Membership.get_pymongo_collection()
     if (await memberships.delete_many(which, session=session)).deleted_count:
-        await _record(owner, Action.GROUP_DELETE, group_id, session)
+        await record(owner, Action.GROUP_DELETE, group_id, session)

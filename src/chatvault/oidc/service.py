@@ -1,9 +1,11 @@
 """Signing in with the identity provider, and linking an account to an identity there."""
 
+import asyncio
 import hmac
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bson import ObjectId
@@ -19,6 +21,7 @@ from chatvault.audit.actions import Action
 from chatvault.audit.recorder import Recorder
 from chatvault.errors import InvalidCredentials, RegistrationClosed
 from chatvault.fields import Raw
+from chatvault.groups import claims
 from chatvault.keys import SecretKey
 from chatvault.mongodb.rates import Rate
 from chatvault.oidc import cookies
@@ -32,7 +35,7 @@ from chatvault.oidc.errors import (
     SignInExpired,
     SignInRefused,
 )
-from chatvault.oidc.identity import Answer, Identity, Redirect
+from chatvault.oidc.identity import MAX_TEXT, Answer, Identity, Redirect
 from chatvault.sessions import service as sessions
 from chatvault.sessions.service import SignedIn
 
@@ -61,6 +64,7 @@ class OidcDeps:
         lifetime: of sessions.
         rate: limits how often an address may begin a sign-in.
         recorder: takes the audit entries of what changes nothing in the database.
+        claims_due: set when somebody's groups may have to be brought in line.
     """
 
     provider: "IdentityProvider | None"
@@ -68,6 +72,7 @@ class OidcDeps:
     lifetime: timedelta
     rate: Rate
     recorder: Recorder
+    claims_due: asyncio.Event = field(default_factory=asyncio.Event)
 
     def require(self) -> "IdentityProvider":
         """Return the provider.
@@ -173,6 +178,8 @@ async def finish(
             raise InvalidCredentials("The account is closed", resource_id=str(user.id))
         if provider.config.roles:
             user = await identities.take_role(actor, user, _role(provider, identity))
+        await claims.leave_task(user.id, _groups(provider, identity))
+        deps.claims_due.set()
     return await sessions.open_for(actor, user, deps.lifetime, oidc_session=identity.session or "")
 
 
@@ -213,27 +220,30 @@ async def _find_or_make(actor: Actor, provider: "IdentityProvider", identity: Id
 
 def _role(provider: "IdentityProvider", identity: Identity) -> Role:
     """Return the strongest role that the provider's groups or roles of somebody stand for."""
-    told = identity.claims.get(provider.config.roles_claim)
-    groups = [told] if isinstance(told, str) else told if isinstance(told, list) else []
-    given = {
-        provider.config.roles[each]
-        for each in groups
-        if isinstance(each, str) and each in provider.config.roles
-    }
+    roles = provider.config.roles
+    given = {roles[each] for each in _groups(provider, identity) if each in roles}
     return next((role for role in _STRENGTH if role in given), Role.USER)
 
 
+def _groups(provider: "IdentityProvider", identity: Identity) -> list[str]:
+    """Return the groups or roles that the provider says somebody has."""
+    told = identity.claims.get(provider.config.roles_claim)
+    groups = [told] if isinstance(told, str) else told if isinstance(told, list) else []
+    return [each for each in groups if isinstance(each, str) and len(each) <= MAX_TEXT]
+
+
 async def unlink(actor: Actor, deps: OidcDeps) -> User:
-    """Take the identity from the actor's account.
+    """Take the identity from the actor's account, and with it the groups that came by it.
 
     Raises:
         NoOidc: the settings name no provider.
         NoPassword: the account has no password.
     """
     deps.require()
-    unlinked = await identities.unlink(actor)
+    unlinked = await identities.unlink(actor, partial(claims.leave_task, actor.owner_id, ()))
     if unlinked is None:
         raise NoPassword
+    deps.claims_due.set()
     return unlinked
 
 

@@ -140,7 +140,6 @@ ALONE = {
     ("mongodb/jobs.py", "JobRunner._take"): "whose turn it is",
     ("mongodb/jobs.py", "Attempt.put_off"): "whose turn it is",
     ("exporting/jobs/worker.py", "remove_expired"): "our own housekeeping",
-    ("groups/claims.py", "leave_task"): "a task; what it does has entries",
     ("groups/claims.py", "ClaimWorker._work"): "a task that is done; what it did has entries",
     ("groups/expansion.py", "_do"): "a task that is done; what it did has entries",
     ("batches/models.py", "BatchChanges.store"): "what a step did, for an undo; has its entries",

@@ -73,8 +73,8 @@ async def test_stay_if_added_by_hand(root: HttpClient, come: Come) -> None:
     assert (await members_of(root, group))["ada"]["by_claim"] is False
 
 
-async def test_are_nobody_elses(root: HttpClient, come: Come, http: HttpClient) -> None:
-    """Not even for one whom the provider makes an administrator."""
+async def test_cannot_be_taken_by_others(root: HttpClient, come: Come, http: HttpClient) -> None:
+    """Nor by one whom the provider makes an administrator."""
     group = await found_group(root)
     await bind(root, group, "engineering")
     await come("eve:operators")

@@ -17,6 +17,8 @@ export const problems: typeof English = problemsIn({
     category_not_empty: 'In dieser Kategorie sind weitere; entferne oder verschiebe sie zuerst.',
     category_taken: 'An dieser Stelle gibt es schon eine Kategorie mit diesem Namen.',
     changed_meanwhile: 'Die Unterhaltung hat sich inzwischen geändert.',
+    claim_in_use: 'Eine andere Gruppe hat diesen Wert schon.',
+    claims_off: 'Hier meldet sich niemand über einen Anmeldedienst an.',
     command_settled: 'Über diesen Aufruf wurde schon anders entschieden.',
     command_superseded: 'Die Unterhaltung ist inzwischen weitergegangen.',
     content_unreadable: 'Der gespeicherte Inhalt lässt sich nicht öffnen.',

@@ -16,6 +16,8 @@ export const problems: typeof English = problemsIn({
     category_not_empty: 'Esta categoría contiene otras; elimínalas o muévelas primero.',
     category_taken: 'Ya hay una categoría con ese nombre en el mismo lugar.',
     changed_meanwhile: 'La conversación ha cambiado mientras tanto.',
+    claim_in_use: 'Otro grupo ya tiene este valor.',
+    claims_off: 'Aquí nadie inicia sesión con un proveedor de identidad.',
     command_settled: 'Sobre esta llamada ya se decidió otra cosa.',
     command_superseded: 'La conversación ha continuado desde entonces.',
     content_unreadable: 'El contenido guardado no se puede abrir.',

@@ -18,6 +18,8 @@ export const problems: typeof English = problemsIn({
       'Cette catégorie en contient d’autres ; supprimez-les ou déplacez-les d’abord.',
     category_taken: 'Une catégorie de ce nom existe déjà au même endroit.',
     changed_meanwhile: 'La conversation a changé entre-temps.',
+    claim_in_use: 'Un autre groupe a déjà cette valeur.',
+    claims_off: 'Ici, personne ne se connecte avec un fournisseur d’identité.',
     command_settled: 'Cet appel a déjà fait l’objet d’une autre décision.',
     command_superseded: 'La conversation a continué depuis.',
     content_unreadable: 'Le contenu enregistré ne peut pas être ouvert.',

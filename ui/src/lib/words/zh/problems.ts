@@ -15,6 +15,8 @@ export const problems: typeof English = problemsIn({
     category_not_empty: '此分类中还有其他分类，请先移除或移动它们。',
     category_taken: '同一位置已有同名的分类。',
     changed_meanwhile: '对话已被更改。',
+    claim_in_use: '另一个群组已使用此值。',
+    claims_off: '此处无人通过身份提供方登录。',
     command_settled: '此调用之前已有其他决定。',
     command_superseded: '对话已经继续。',
     content_unreadable: '保存的内容无法打开。',

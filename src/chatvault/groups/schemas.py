@@ -113,7 +113,7 @@ class GroupOut(GroupSummaryOut):
         claim: the group at the identity provider whose members join at sign-in.
     """
 
-    claim: str | None
+    claim: str | None = Field(examples=["engineering"])
     members: list[MemberOut]
 
 

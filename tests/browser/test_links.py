@@ -17,8 +17,13 @@ async def share(page: Page, conversation: dict[str, Any]) -> Any:
     await page.goto(f"/c/{conversation['id']}")
     await page.get_by_role("main").get_by_role("button", name="Actions for Fjords").click()
     await page.get_by_role("menuitem", name="Share").click()
-    await page.get_by_role("dialog").get_by_text("Links", exact=True).click()
-    return page.get_by_role("dialog")
+    dialog = page.get_by_role("dialog")
+    links = dialog.get_by_text("Links", exact=True)
+    await expect(links).to_be_visible()
+    # What is read above it moves it while it is clicked.
+    await expect(dialog.locator("[aria-busy]")).to_have_count(0)
+    await links.click()
+    return dialog
 
 
 class TestDialog:

@@ -78,6 +78,9 @@ class TestLibrary:
         await page.get_by_label("Category", exact=True).select_option("Private / Journeys")
         await page.get_by_role("button", name="Apply").click()
         await expect(page.get_by_role("cell", name="Private / Journeys")).to_have_count(2)
+        # Its end takes these from what is chosen.
+        told = page.get_by_role("status").get_by_text("2 conversations are changed.")
+        await expect(told).to_be_visible()
         await expect(done).to_have_count(0)
         await choose(page, "Talk 1")
         await page.get_by_role("button", name="Pin", exact=True).click()

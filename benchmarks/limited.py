@@ -16,7 +16,6 @@ import structlog
 
 from chatvault.accounts.models import User
 from chatvault.actor import Actor, Door
-from chatvault.background import LEDGER
 from chatvault.conversations.commits.ledger import Reservation
 from chatvault.conversations.routes import COMMITS
 from chatvault.fields import now
@@ -26,7 +25,7 @@ from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.quotas.book import QuotaBook
 from chatvault.quotas.ledger import QuotaLedger
 from chatvault.quotas.models import Quota
-from chatvault.quotas.routes import QUOTA_BOOK
+from chatvault.quotas.routes import QUOTAS
 from chatvault.settings import Settings
 from in_process import append_many, start
 
@@ -57,7 +56,7 @@ async def main() -> None:
             raise LookupError(NAMES[0])
         stored = {"_id": str(user.id), "user_id": user.id, "limits": LIMITS, "updated_at": now()}
         await Quota.get_pymongo_collection().insert_one(stored)
-        await apps[0][QUOTA_BOOK].read()
+        await apps[0][QUOTAS].book.read()
         took: list[list[float]] = [[], [], []]
         for round_no in range(ROUNDS + 3):
             for number in (0, 1, 2) if round_no % 2 else (2, 1, 0):
@@ -65,7 +64,7 @@ async def main() -> None:
                 if round_no >= 3:  # before, caches fill
                     took[number].append(seconds * 1e6)
         _print(took)
-        await _print_calls(apps[0][ADMIT], apps[0][LEDGER], user)
+        await _print_calls(apps[0][ADMIT], apps[0][QUOTAS].ledger, user)
         for client, _ in sides:
             await client.close()
 

@@ -36,7 +36,6 @@ from chatvault.background import (
     COMMANDS,
     ERASER,
     KEY_FINDER,
-    LEDGER,
     RUNNER,
     SERVERS,
     SESSION_WATCH,
@@ -164,10 +163,9 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
         ],
     )
     app.on_response_prepare.extend((session_storage.renew_before_stream, middlewares.add_headers))
-    app[SETTINGS] = settings
     app[METRICS] = metrics = Metrics()
     app[health.LOOPS], app[BODIES] = Loops(), Bodies()
-    app[FIND_GUEST] = find_guest
+    app[SETTINGS], app[FIND_GUEST] = settings, find_guest
     app[RECORDER] = recorder = Recorder()
     app[sealing.VERIFIER] = Verifier(recorder)
     app[middlewares.REFUSALS] = RefusalCounter(recorder, alert_forged_counts)
@@ -178,8 +176,9 @@ def create_app(settings: Settings, *, mongodb_url: str) -> web.Application:
     app[health.CLIENT] = client = connect(mongodb_url, settings)
     counters = client[settings.mongodb_database][COLLECTION]
     storage = CounterStorage(counters)
-    app[quotas.QUOTA_BOOK], app[ADMIT], app[LEDGER], app[LIMITS] = open_quotas(counters)
-    app[COMMITS] = commits = CommitQueue(store, metrics=metrics.commits, ledger=app[LEDGER])
+    app[quotas.QUOTAS] = limits = open_quotas(counters)
+    app[ADMIT], app[LIMITS] = limits.admission.admit, limits.reader.read
+    app[COMMITS] = commits = CommitQueue(store, metrics=metrics.commits, ledger=limits.ledger)
     audit_keys = load_key_ring(settings)
     app[SECRET_KEY] = key = load_secret_key(settings)
     store_of_files = files.open_store(settings, key)
@@ -329,7 +328,7 @@ def _add_replies(app: web.Application, settings: Settings, storage: CounterStora
         runner=runner,
         servers=servers,
         rate=Rate(storage, name="reply", per_minute=settings.replies_per_minute),
-        check_tokens=app[LEDGER].check_tokens,
+        check_tokens=app[quotas.QUOTAS].ledger.check_tokens,
         max_content=settings.max_reply_content,
         max_tokens=settings.max_reply_tokens,
     )
@@ -427,7 +426,7 @@ def _add_erasure(app: web.Application, settings: Settings, client: Client) -> No
     app[erasure.ERASURE_DEPS] = deps = ErasureDeps(
         hasher=app[accounts.HASHER], throttle=app[accounts.THROTTLE], recorder=app[RECORDER]
     )
-    searcher, store, ledger = app[search.SEARCHER], app[STORE], app[LEDGER]
+    searcher, store, ledger = app[search.SEARCHER], app[STORE], app[quotas.QUOTAS].ledger
 
     def forget(user_id: ObjectId) -> None:
         searcher.forget(user_id)

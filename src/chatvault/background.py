@@ -41,7 +41,6 @@ from chatvault.live import routes as live
 from chatvault.live.sessions import SessionWatch
 from chatvault.oidc import routes as oidc
 from chatvault.quotas import routes as quotas
-from chatvault.quotas.ledger import QuotaLedger
 from chatvault.replies import routes as replies
 from chatvault.replies.jobs import Worker
 from chatvault.replies.models import Job, Reply, ReplyEvents
@@ -56,7 +55,6 @@ from chatvault.settings import Settings, key_variables_given
 from chatvault.usage.metering import count_again
 
 KEY_FINDER = web.AppKey("api_key_finder", KeyFinder)
-LEDGER = web.AppKey("ledger", QuotaLedger)
 RUNNER = web.AppKey("runner", ReplyRunner)
 COMMANDS = web.AppKey("commands", CommandRunner)
 SERVERS = web.AppKey("servers", Servers)
@@ -100,16 +98,16 @@ async def _refusals(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _quotas(app: web.Application) -> AsyncIterator[None]:
-    book, ledger, loops = app[quotas.QUOTA_BOOK], app[LEDGER], app[health.LOOPS]
-    await book.read()
+    limits, loops = app[quotas.QUOTAS], app[health.LOOPS]
+    await limits.book.read()
     async with (
-        loops.run("quotas", book.run),
-        loops.run("usage", ledger.run),
+        loops.run("quotas", limits.book.run),
+        loops.run("usage", limits.ledger.run),
         loops.run("stored_totals", count_again),
     ):
         yield
     with contextlib.suppress(PyMongoError):
-        await ledger.flush()
+        await limits.ledger.flush()
 
 
 async def _keys(app: web.Application) -> AsyncIterator[None]:

@@ -10,9 +10,9 @@ from pymongo.errors import ConnectionFailure
 
 from chatvault.accounts.models import User
 from chatvault.actor import Role
-from chatvault.background import LEDGER
 from chatvault.fields import first_day
 from chatvault.quotas.ledger import QuotaLedger
+from chatvault.quotas.routes import QUOTAS
 from chatvault.usage.metering import count_stored
 from conftest import HttpClient, SignIn
 from support.answers import problem
@@ -29,7 +29,7 @@ async def admin(sign_in: SignIn) -> HttpClient:
 
 @pytest.fixture
 def ledger(app: web.Application, http: HttpClient) -> QuotaLedger:
-    return app[LEDGER]
+    return app[QUOTAS].ledger
 
 
 async def limit(admin: HttpClient, **limits: int) -> None:

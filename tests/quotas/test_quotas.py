@@ -80,7 +80,16 @@ class TestQuotas:
 
         stored, [made] = await database.quotas.find_one(), await database.api_keys.find().to_list()
         assert (stored["user_id"], stored["expires_at"]) == (made["user_id"], made["expires_at"])
-        await problem(await admin.put(path, json={"stored_bytes": 9}), 422, "invalid_input")
+
+    async def test_of_an_api_key_cannot_limit_what_its_owner_stores(
+        self, admin: HttpClient, alice: HttpClient
+    ) -> None:
+        path = f"/admin/quotas/key:{(await key_of()).key_id}"
+
+        refused = await admin.put(path, json={"stored_bytes": 9})
+
+        [wrong] = (await problem(refused, 422, "invalid_input"))["errors"]
+        assert (wrong["loc"], wrong["type"]) == (["body", "stored_bytes"], "not_of_keys")
 
     async def test_are_refused_to_others(self, alice: HttpClient) -> None:
         refused = await alice.put("/admin/quotas/user", json={})

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from chatvault.actor import Role
-from chatvault.background import LEDGER
 from chatvault.quotas.book import QuotaBook
 from chatvault.quotas.ledger import QuotaLedger
-from chatvault.quotas.routes import QUOTA_BOOK
+from chatvault.quotas.routes import QUOTAS
 from conftest import HttpClient, SignIn
 from support.answers import problem
 from support.factories import begin, message
@@ -44,14 +43,14 @@ async def statuses(browser: HttpClient, times: int, path: str = "/conversations"
 def book_of(browser: HttpClient) -> QuotaBook:
     """The limits that a process of the service has in memory."""
     server: Any = browser.server
-    book: QuotaBook = server.app[QUOTA_BOOK]
+    book: QuotaBook = server.app[QUOTAS].book
     return book
 
 
 def ledger_of(browser: HttpClient) -> QuotaLedger:
     """What counts the bytes that a process of the service stores."""
     server: Any = browser.server
-    ledger: QuotaLedger = server.app[LEDGER]
+    ledger: QuotaLedger = server.app[QUOTAS].ledger
     return ledger
 
 

@@ -1,29 +1,35 @@
 """Making what keeps the limits of a process."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from chatvault.actor import Actor
-from chatvault.limits import OperationClass, RateState
 from chatvault.mongodb.allowances import Allowances
 from chatvault.quotas.admission import Admission
 from chatvault.quotas.book import QuotaBook
 from chatvault.quotas.ledger import QuotaLedger
 from chatvault.quotas.reading import LimitReader
 from chatvault.usage.metering import Meter
-from chatvault.usage.service import ReadLimits
-
-# Counts a request against the limits of requests a minute.
-Admit = Callable[[Actor, OperationClass], Awaitable[tuple[RateState, ...]]]
 
 
-def open_quotas(
-    counters: AsyncCollection[dict[str, Any]],
-) -> tuple[QuotaBook, Admit, QuotaLedger, ReadLimits]:
-    """Return the limits, what admits requests within them, counts additions, and tells them."""
+class Quotas(NamedTuple):
+    """What keeps the limits of a process.
+
+    Attributes:
+        book: the limits.
+        admission: admits requests within them.
+        ledger: counts what is stored against them.
+        reader: tells what is left of them.
+    """
+
+    book: QuotaBook
+    admission: Admission
+    ledger: QuotaLedger
+    reader: LimitReader
+
+
+def open_quotas(counters: AsyncCollection[dict[str, Any]]) -> Quotas:
+    """Return what keeps the limits, counting in a collection that all processes share."""
     book, allowances = QuotaBook(), Allowances(counters)
     ledger = QuotaLedger(book, allowances, Meter())
-    admit, read = Admission(book, allowances).admit, LimitReader(book, allowances).read
-    return book, admit, ledger, read
+    return Quotas(book, Admission(book, allowances), ledger, LimitReader(book, allowances))

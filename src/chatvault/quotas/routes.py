@@ -9,7 +9,7 @@ from chatvault.errors import Denied, InvalidInput, NotFound
 from chatvault.http.requests import RECORDER, json_response, link_to
 from chatvault.http.routing import Routes
 from chatvault.quotas import service
-from chatvault.quotas.book import QuotaBook
+from chatvault.quotas.opening import Quotas
 from chatvault.quotas.schemas import (
     ListedQuotaOut,
     QuotaIn,
@@ -20,7 +20,7 @@ from chatvault.quotas.schemas import (
     quota_wire,
 )
 
-QUOTA_BOOK = web.AppKey("quota_book", QuotaBook)
+QUOTAS = web.AppKey("quotas", Quotas)
 PATH = "/admin/quotas/{subject}"
 routes = Routes("quotas")
 
@@ -82,6 +82,6 @@ async def put_quota(
     For admins. The limits of a user come before those of the role; those of an API key count beside
     them. Other processes follow within some seconds. An empty object removes all limits.
     """
-    book = request.app[QUOTA_BOOK]
+    book = request.app[QUOTAS].book
     shown = await service.set_quota(actor, book, subject=path.subject, wanted=body)
     return json_response(quota_wire(shown))

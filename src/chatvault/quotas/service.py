@@ -76,7 +76,8 @@ async def set_quota(actor: Actor, book: QuotaBook, *, subject: Subject, wanted: 
     _require_admin(actor)
     limits = wanted.to_limits()
     if subject.key_id is not None and (wrong := limits.keys() & set(NOT_OF_KEYS)):
-        raise InvalidInput(f"{min(wrong)} is a limit of users and roles, not of API keys.")
+        problem = "is a limit of users and roles, not of API keys"
+        raise InvalidInput.in_field("body", min(wrong), problem=problem, kind="not_of_keys")
 
     async def store(session: AsyncClientSession) -> Raw:
         shown = await _store(subject, limits, session)

@@ -4,7 +4,7 @@ Each door (HTTP, command line, …) has one table that says what a kind means th
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from chatvault.limits import RateState
 
@@ -57,6 +57,18 @@ class InvalidInput(ChatvaultError):
     """The request is not valid."""
 
     code = "invalid_input"
+
+    @classmethod
+    def in_field(cls, *place: str | int, problem: str, kind: str) -> Self:
+        """Return the error about one wrong field.
+
+        Args:
+            *place: where it is: `body`, `query`, `path` or `header`, and the names within.
+            problem: what is wrong with it, to be read after its name.
+            kind: the error's type, which clients can branch on.
+        """
+        name = ".".join(map(str, place[1:]))
+        return cls(f"{name}: {problem}", errors=(FieldError(place, problem, kind),))
 
 
 class Malformed(InvalidInput):

@@ -13,7 +13,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from chatvault.errors import FieldError, InvalidInput
+from chatvault.errors import InvalidInput
 from chatvault.mongodb.storable import check_storable
 
 # A document whose shape is not known here: free-form JSON, a filter, an update.
@@ -120,8 +120,7 @@ def check_merged(name: str, value: dict[str, Any]) -> dict[str, Any]:
     """
     reason = check_storable(value, max_bytes=MAX_FREE_BYTES)
     if reason is not None:
-        field = FieldError(("body", name), reason, "not_storable")
-        raise InvalidInput(f"{name}: {reason}", errors=(field,))
+        raise InvalidInput.in_field("body", name, problem=reason, kind="not_storable")
     return value
 
 

@@ -17,7 +17,7 @@ from chatvault.categories.schemas import CategoryCreate, CategoryPatch
 from chatvault.conversations.bulk.updates import BulkDeps, update_each
 from chatvault.conversations.categories import Categories, CategoryNotFound
 from chatvault.conversations.models import Conversation
-from chatvault.errors import Conflict, FieldError, InvalidInput
+from chatvault.errors import Conflict, InvalidInput
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent, act_once
 from chatvault.mongodb.database import transaction
@@ -82,8 +82,7 @@ async def create(
         stored = await Categories.list_raw(access, session)
         if len(stored) >= MAX_CATEGORIES:
             detail = f"a user may have at most {MAX_CATEGORIES} categories"
-            field = FieldError(("body", "name"), detail, "too_many_categories")
-            raise InvalidInput(f"name: {detail}", errors=(field,))
+            raise InvalidInput.in_field("body", "name", problem=detail, kind="too_many_categories")
         _check_place(stored, category)
         await Categories.store(access, [*stored, category], session)
         await _record(actor, Action.CATEGORY_CREATE, category["id"], session)
@@ -226,8 +225,7 @@ def _has_within(stored: Sequence[Raw], category_id: ObjectId) -> bool:
 
 
 def _too_deep(detail: str) -> InvalidInput:
-    field = FieldError(("body", "parent_id"), detail, "category_too_deep")
-    return InvalidInput(f"parent_id: {detail}", errors=(field,))
+    return InvalidInput.in_field("body", "parent_id", problem=detail, kind="category_too_deep")
 
 
 def _check_removable(stored: Sequence[Raw], category_id: ObjectId) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from chatvault.conversations.schemas import MessageIn
 from chatvault.conversations.shapes import MessageDoc
 from chatvault.conversations.tree import ROOT, Link
-from chatvault.errors import FieldError, InvalidInput
+from chatvault.errors import InvalidInput
 
 
 class UnknownParent(InvalidInput):
@@ -70,5 +70,4 @@ def link_parents(
 def _unknown(number: int, *, is_one: bool) -> UnknownParent:
     place = ("body", "parent_id") if is_one else ("body", "messages", number, "parent_id")
     reason = "is no earlier message of this conversation"
-    name = ".".join(map(str, place[1:]))
-    return UnknownParent(f"{name}: {reason}", errors=(FieldError(place, reason, "unknown_parent"),))
+    return UnknownParent.in_field(*place, problem=reason, kind="unknown_parent")

@@ -116,8 +116,7 @@ def check_texts(template: Mapping[str, Any]) -> None:
     """
     if sum(map(len, texts_of(template))) > MAX_TEXTS:
         detail = f"a template's texts have at most {MAX_TEXTS:,} characters together"
-        field = FieldError(("body", "messages"), detail, "template_too_long")
-        raise InvalidInput(f"messages: {detail}", errors=(field,))
+        raise InvalidInput.in_field("body", "messages", problem=detail, kind="template_too_long")
 
 
 async def fill_in(access: Access, wanted: ConversationCreate) -> ConversationCreate:
@@ -146,8 +145,8 @@ async def fill_in(access: Access, wanted: ConversationCreate) -> ConversationCre
     except ValidationError as error:
         places = [".".join(map(str, each["loc"])) for each in error.errors(include_input=False)]
         detail = f"with these values the template's {', '.join(places)} cannot be stored"
-        field = FieldError(("body", "variables"), detail, "template_not_storable")
-        raise InvalidInput(f"variables: {detail}", errors=(field,)) from None
+        place, kind = ("body", "variables"), "template_not_storable"
+        raise InvalidInput.in_field(*place, problem=detail, kind=kind) from None
 
 
 def _check_variables(names: list[str], given: Mapping[str, str]) -> None:
@@ -183,8 +182,7 @@ def _check_filled(template: Mapping[str, Any], given: Mapping[str, str]) -> None
     )
     if size > MAX_FILLED:
         detail = f"with these values the texts have more than {MAX_FILLED:,} characters"
-        field = FieldError(("body", "variables"), detail, "too_long")
-        raise InvalidInput(f"variables: {detail}", errors=(field,))
+        raise InvalidInput.in_field("body", "variables", problem=detail, kind="too_long")
 
 
 def _fill(value: Any, given: Mapping[str, str]) -> Any:

@@ -10,7 +10,7 @@ from chatvault.actor import Actor
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.conversations.models import Conversation
-from chatvault.errors import FieldError, InvalidInput, NotFound
+from chatvault.errors import InvalidInput, NotFound
 from chatvault.exporting.attached import Carrier
 from chatvault.exporting.files import ARCHIVE, archive_chunks, file_chunks
 from chatvault.exporting.formats import WRITERS
@@ -194,8 +194,8 @@ def includes_attachments(
     has_place = has_files or (writer is not None and writer.has_branches)
     if choice is WithAttachments.INCLUDE and not has_place:
         detail = f"{wanted.value} has no place for attachments"
-        field = FieldError((named_in, "attachments"), detail, "no_place_for_attachments")
-        raise InvalidInput(f"attachments: {detail}", errors=(field,))
+        kind = "no_place_for_attachments"
+        raise InvalidInput.in_field(named_in, "attachments", problem=detail, kind=kind)
     return has_files and is_archive if choice is None else choice is WithAttachments.INCLUDE
 
 

@@ -23,8 +23,9 @@ from chatvault.groups.expansion import (
     end_for_group,
     list_holders,
 )
+from chatvault.groups.finding import names_of
 from chatvault.groups.models import GroupTask, Membership, new_task
-from chatvault.groups.service import find_membership, names_of
+from chatvault.groups.service import find_membership
 from chatvault.sharing.terms import Terms
 
 MOST_OF_CONVERSATION = 20
@@ -65,10 +66,10 @@ async def set_grant(
         await find_membership(actor, group_id)
         raise
     await carry_out(deps, task)
-    shown = [each for each in await _list(access, conversation_id) if each["group_id"] == group_id]
-    if not shown:
-        raise NotFound("Grant not found")
-    return shown[0]
+    for grant in await _list(actor, access, conversation_id):
+        if grant["group_id"] == group_id:
+            return grant
+    raise NotFound("Grant not found")
 
 
 def _set_change(actor: Actor, access: Access, mine: Raw, terms: Terms, task: Raw) -> Change[None]:
@@ -139,17 +140,17 @@ async def list_grants(actor: Actor, deps: GroupDeps, *, conversation_id: ObjectI
     """
     access = await resolve(actor, conversation_id, Need.MANAGE)
     await check_not_gone(access, conversation_id)
-    shown = await _list(access, conversation_id)
+    shown = await _list(actor, access, conversation_id)
     details = {"grants": len(shown)}
     entry = audit.entry(actor, Action.CONVERSATION_LIST_GRANTS, conversation_id, details=details)
     await deps.sharing.recorder.record(entry)
     return shown
 
 
-async def _list(access: Access, conversation_id: ObjectId) -> list[Raw]:
-    """Return the grants to groups with the names of those that the owner is in."""
+async def _list(actor: Actor, access: Access, conversation_id: ObjectId) -> list[Raw]:
+    """Return the grants to groups with the names of those that the owner, who asks, is in."""
     grants = await _find_all(access, conversation_id)
-    names = await names_of(access, [each["group_id"] for each in grants])
+    names = await names_of(actor, [each["group_id"] for each in grants])
     return [{**each, "name": names.get(each["group_id"])} for each in grants]
 
 

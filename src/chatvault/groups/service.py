@@ -1,6 +1,5 @@
 """Making, listing and ending groups, and who is in them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -15,7 +14,7 @@ from chatvault.accounts.names import find_names
 from chatvault.actor import Actor, Door, Role, Scope
 from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
-from chatvault.errors import FieldError, InvalidInput, NotFound
+from chatvault.errors import InvalidInput, NotFound
 from chatvault.fields import Raw, now
 from chatvault.groups.errors import (
     ClaimInUse,
@@ -24,7 +23,8 @@ from chatvault.groups.errors import (
     NotManager,
     TooManyGroups,
 )
-from chatvault.groups.expansion import GroupDeps, carry_out, end_all
+from chatvault.groups.expansion import GroupDeps, access_of, carry_out, end_all
+from chatvault.groups.finding import find_groups
 from chatvault.groups.joining import join, record, take_out, touch
 from chatvault.groups.models import Group, GroupTask, MemberRole, Membership, new_task
 from chatvault.idempotency import IdempotencyKey, Idempotent, act_once
@@ -50,11 +50,6 @@ class GroupView:
     group: Raw
     role: MemberRole
     members: tuple[Raw, ...] = ()
-
-
-def _access_to(membership: Raw) -> Access:
-    """Return the access to a group that its members have: to the data of its owner."""
-    return Access.of(Actor(door=Door.BACKGROUND, user_id=membership["owner_id"]))
 
 
 async def find_membership(
@@ -120,7 +115,7 @@ async def create(actor: Actor, *, name: str, idempotency_key: IdempotencyKey | N
 
 
 async def _find_group(membership: Raw, session: AsyncClientSession | None = None) -> Raw:
-    query = Group.owned_by(_access_to(membership), _id=membership["group_id"])
+    query = Group.owned_by(access_of(membership["owner_id"]), _id=membership["group_id"])
     found = await Group.get_pymongo_collection().find_one(query, session=session)
     if found is None:
         raise GroupNotFound
@@ -139,7 +134,7 @@ async def list_groups(actor: Actor, deps: GroupDeps) -> list[GroupView]:
     """Return the groups that the actor is in, those joined last first."""
     mine = Membership.get_pymongo_collection().find(Membership.held_by(actor))
     memberships = await mine.sort([("at", -1), ("_id", -1)]).limit(MOST_LISTED).to_list()
-    groups = await _find_groups(memberships)
+    groups = await find_groups(memberships)
     shown = [
         GroupView(groups[each["group_id"]], MemberRole(each["role"]))
         for each in memberships
@@ -148,25 +143,6 @@ async def list_groups(actor: Actor, deps: GroupDeps) -> list[GroupView]:
     details = {"groups": len(shown)}
     await deps.sharing.recorder.record(audit.entry(actor, Action.GROUP_LIST, details=details))
     return shown
-
-
-async def _find_groups(memberships: Sequence[Raw]) -> dict[ObjectId, Raw]:
-    """Return the groups of some memberships, by id."""
-    by_owner: dict[ObjectId, list[ObjectId]] = {}
-    for each in memberships:
-        by_owner.setdefault(each["owner_id"], []).append(each["group_id"])
-    queries = [{"owner_id": owner_id, "_id": {"$in": ids}} for owner_id, ids in by_owner.items()]
-    if not queries:
-        return {}
-    found = Group.get_pymongo_collection().find({"$or": queries})
-    return {each["_id"]: each for each in await found.to_list()}
-
-
-async def names_of(access: Access, group_ids: Sequence[ObjectId]) -> dict[ObjectId, str]:
-    """Return the names of those of these groups that a user is in."""
-    which = {"member_id": access.owner_id, "group_id": {"$in": [*group_ids]}}
-    mine = await Membership.get_pymongo_collection().find(which).to_list() if group_ids else []
-    return {key: group["name"] for key, group in (await _find_groups(mine)).items()}
 
 
 async def get(actor: Actor, deps: GroupDeps, *, group_id: ObjectId) -> GroupView:
@@ -204,7 +180,7 @@ async def update(actor: Actor, deps: GroupDeps, *, group_id: ObjectId, fields: R
             _check_binds(actor, deps, mine, fields["claim"])
         elif mine["role"] not in MANAGES:
             raise NotManager
-        query = Group.owned_by(_access_to(mine), _id=group_id)
+        query = Group.owned_by(access_of(mine["owner_id"]), _id=group_id)
         changes = {"$set": {**fields, "updated_at": now()}}
         await Group.get_pymongo_collection().update_one(query, changes, session=session)
         await record(actor, Action.GROUP_UPDATE, group_id, session, fields=sorted(fields))
@@ -248,9 +224,9 @@ async def remove(actor: Actor, deps: GroupDeps, *, group_id: ObjectId) -> None:
 async def _remove(actor: Actor, mine: Raw, session: AsyncClientSession) -> Raw:
     """Remove a group and who is in it; return the task that ends what was shared with it."""
     group_id = mine["group_id"]
-    query = Group.owned_by(_access_to(mine), _id=group_id)
+    query = Group.owned_by(access_of(mine["owner_id"]), _id=group_id)
     await Group.get_pymongo_collection().delete_one(query, session=session)
-    which = Membership.owned_by(_access_to(mine), group_id=group_id)
+    which = Membership.owned_by(access_of(mine["owner_id"]), group_id=group_id)
     await Membership.get_pymongo_collection().delete_many(which, session=session)
     task = new_task(actor, mine)
     await GroupTask.get_pymongo_collection().insert_one(dict(task), session=session)
@@ -289,7 +265,9 @@ async def set_member(
         await touch(mine, session)
         # Who came by a claim stays without it now.
         given = {"by": actor.owner_id, "by_claim": False} if before.get("by_claim") else {}
-        which = Membership.owned_by(_access_to(mine), member_id=member_id, group_id=group_id)
+        which = Membership.owned_by(
+            access_of(mine["owner_id"]), member_id=member_id, group_id=group_id
+        )
         changes = {"$set": {"role": role.value, **given}}
         await Membership.get_pymongo_collection().update_one(which, changes, session=session)
         about = {"member_id": str(member_id), "role": role.value}
@@ -318,7 +296,7 @@ def _check_manages(mine: Raw, role: str) -> None:
 
 def _is_owner() -> InvalidInput:
     problem = "must be another than the group's owner"
-    return InvalidInput(f"user: {problem}", errors=(FieldError(("path", "user"), problem, "user"),))
+    return InvalidInput.in_field("path", "user", problem=problem, kind="user")
 
 
 async def remove_member(actor: Actor, deps: GroupDeps, *, group_id: ObjectId, user: str) -> None:

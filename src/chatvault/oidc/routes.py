@@ -10,7 +10,6 @@ from chatvault.accounts.schemas import UserOut
 from chatvault.actor import Actor
 from chatvault.audit.actions import Action
 from chatvault.errors import (
-    FieldError,
     InvalidCredentials,
     InvalidInput,
     RegistrationClosed,
@@ -174,8 +173,7 @@ def _checked(request: web.Request, return_to: str, where: str) -> str:
     if (is_here or is_allowed) and return_to.isprintable():
         return return_to
     detail = "should be a path here or an address at an allowed origin"
-    field = FieldError((where, "return_to"), detail, "return_to")
-    raise InvalidInput(f"return_to: {detail}", errors=(field,))
+    raise InvalidInput.in_field(where, "return_to", problem=detail, kind="return_to")
 
 
 def _origin_of(address: str) -> str:

@@ -69,6 +69,6 @@ async def _find_needs(access: Access, conversation_id: ObjectId) -> dict[ObjectI
         needs[grant["grantee_id"]] = max(needs.get(grant["grantee_id"]) or need, need)
     for document in (Authorship, Note):
         its = document.owned_by(access, conversation_id=conversation_id)
-        async for each in document.get_pymongo_collection().find(its, {"author_id": True}):
-            needs.setdefault(each["author_id"], None)
+        for author_id in await document.get_pymongo_collection().distinct("author_id", its):
+            needs.setdefault(author_id, None)
     return needs

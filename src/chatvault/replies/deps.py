@@ -10,7 +10,7 @@ from chatvault.audit.recorder import Recorder
 from chatvault.commands.servers import Servers
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.store import MessageStore
-from chatvault.errors import FieldError, InvalidInput
+from chatvault.errors import InvalidInput
 from chatvault.idempotency import IdempotencyKey, was_carried_out
 from chatvault.mongodb.rates import Rate
 from chatvault.replies.events import EventLog
@@ -69,5 +69,4 @@ class ReplyDeps:
         """
         if content is not None and len(content) > self.max_content:
             reason = f"should have at most {self.max_content} characters"
-            field = FieldError(("body", name), reason, "string_too_long")
-            raise InvalidInput(f"{name}: {reason}", errors=(field,))
+            raise InvalidInput.in_field("body", name, problem=reason, kind="string_too_long")

@@ -18,10 +18,10 @@ from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.grants import Grant
 from chatvault.conversations.trash.queries import check_not_gone
-from chatvault.errors import Busy, Conflict, NotFound
+from chatvault.errors import Busy, Conflict, InvalidInput, NotFound
 from chatvault.fields import Raw, now
 from chatvault.mongodb.rates import Rate
-from chatvault.sharing.terms import Terms, wrong_field
+from chatvault.sharing.terms import Terms
 
 EndLive = Callable[[ObjectId, ObjectId | None, Collection[ObjectId] | None], None]
 # The most users with whom one conversation is shared.
@@ -107,6 +107,8 @@ async def set_grant(
 async def _check_amount(access: Access, grantee_id: ObjectId) -> None:
     """Check that the owner may share one conversation more with a user.
 
+    It is checked before the grant is stored: grants at the same time may exceed it by some.
+
     Raises:
         TooManyToUser: there are as many as may be.
     """
@@ -127,7 +129,8 @@ async def _find_grantee(access: Access, user: str) -> ObjectId:
     if found is None or not found.is_active or found.erasure is not None:
         raise UserNotFound
     if found.id == access.owner_id:
-        raise wrong_field("user", "must be another than the conversation's owner", "path")
+        problem = "must be another than the conversation's owner"
+        raise InvalidInput.in_field("path", "user", problem=problem, kind="user")
     return ObjectId(found.id)
 
 

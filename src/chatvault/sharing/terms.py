@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chatvault.conversations.grants import GrantRole
-from chatvault.errors import FieldError, InvalidInput
+from chatvault.errors import InvalidInput
 from chatvault.fields import Raw, format_instant, now
 
 
@@ -28,9 +28,11 @@ class Terms:
             InvalidInput: it would have ended already, or agents are for editors only.
         """
         if self.expires_at is not None and self.expires_at <= now():
-            raise wrong_field("expires_at", "must be in the future", "body")
+            problem = "must be in the future"
+            raise InvalidInput.in_field("body", "expires_at", problem=problem, kind="expires_at")
         if self.agents and self.role is not GrantRole.EDITOR:
-            raise wrong_field("agents", "is for editors only", "body")
+            problem = "is for editors only"
+            raise InvalidInput.in_field("body", "agents", problem=problem, kind="agents")
 
     def fields(self) -> Raw:
         """Return the fields of a stored grant."""
@@ -44,9 +46,3 @@ class Terms:
         if self.agents:
             details["agents"] = True
         return details
-
-
-def wrong_field(name: str, problem: str, where: str) -> InvalidInput:
-    """Return the error for a field, in the body or in the path."""
-    field = FieldError((where, name), problem, name)
-    return InvalidInput(f"{name}: {problem}", errors=(field,))

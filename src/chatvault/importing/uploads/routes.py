@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field
 from chatvault.actor import Actor, Scope
 from chatvault.audit.actions import Action
 from chatvault.errors import (
-    FieldError,
     InvalidInput,
     Malformed,
     StaleVersion,
@@ -132,8 +131,8 @@ def _name_of(metadata: str) -> str:
         name = base64.b64decode(pairs.get("filename", ""), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         detail = "filename is no text in base64"
-        field = FieldError(("header", "Upload-Metadata"), detail, "not_base64")
-        raise InvalidInput(f"Upload-Metadata: {detail}", errors=(field,)) from None
+        place, kind = ("header", "Upload-Metadata"), "not_base64"
+        raise InvalidInput.in_field(*place, problem=detail, kind=kind) from None
     return name or "the file"
 
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from chatvault.batches import worker
 from chatvault.batches.steps import do_step
@@ -44,6 +44,20 @@ def hold_step(monkeypatch: pytest.MonkeyPatch, number: int) -> tuple[asyncio.Eve
     return come, go
 
 
+async def hold_answer(page: Page, path: str) -> tuple[asyncio.Event, asyncio.Event]:
+    """Hold back the answer to a request; return events: it is there, and it may go on."""
+    come, go = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        come.set()
+        await go.wait()
+        await route.fulfill(response=answer)
+
+    await page.route(f"**/{path}", hold)
+    return come, go
+
+
 async def count_of(client: HttpClient, **query: str) -> int:
     """Return how many conversations match."""
     answer = await client.get(
@@ -78,14 +92,20 @@ class TestLibrary:
         await page.get_by_label("Category", exact=True).select_option("Private / Journeys")
         await page.get_by_role("button", name="Apply").click()
         await expect(page.get_by_role("cell", name="Private / Journeys")).to_have_count(2)
-        # Its end takes these from what is chosen.
-        told = page.get_by_role("status").get_by_text("2 conversations are changed.")
-        await expect(told).to_be_visible()
         await expect(done).to_have_count(0)
         await choose(page, "Talk 1")
+        come, go = await hold_answer(page, "conversations:batch")
         await page.get_by_role("button", name="Pin", exact=True).click()
+        await come.wait()
+        # What is chosen while a change is under way stays chosen.
+        await expect(page.get_by_label("Select Talk 1", exact=True)).not_to_be_checked()
+        await choose(page, "Talk 1")
+        go.set()
         side = page.get_by_role("navigation", name="Conversations")
         await expect(side.get_by_role("heading").first).to_have_text("Pinned")
+        await expect(page.get_by_text("1 conversation is changed.")).to_be_visible()
+        await expect(page.get_by_role("group", name="1 selected")).to_be_visible()
+        await page.get_by_label("Select Talk 1", exact=True).uncheck()
 
         titles = page.locator("td.title a")
         await page.get_by_label("In the category").select_option("Private")

@@ -57,14 +57,17 @@ export class Selection {
     for (const row of rows) if (this.chosen.has(row.id)) this.chosen.set(row.id, row);
   }
 
-  /** Do something with each that is chosen; what cannot be changed stays chosen. */
+  /** Do something with each that is chosen; what cannot be changed is chosen again. */
   async apply(action: Action): Promise<void> {
-    const ids = this.ids;
     const rows = [...this.chosen.values()];
     const which: Which = this.all ?? { rows };
+    // What is chosen from now on has nothing to do with it.
+    this.clear();
     const outcome = await bulkWork.change(which, action);
-    if (!outcome || outcome.isCancelled) return;
-    this.all = null;
-    for (const id of ids) if (!outcome.failures.includes(id)) this.chosen.delete(id);
+    const isDone = outcome && !outcome.isCancelled;
+    if (!isDone && 'filters' in which) this.all = which;
+    for (const row of rows) {
+      if (!isDone || outcome.failures.includes(row.id)) this.chosen.set(row.id, row);
+    }
   }
 }

@@ -1,13 +1,16 @@
 """Searching the messages of one user, beside SQLite's FTS5 and MongoDB's `$text` on the same data.
 
 Run by `python benchmarks/search.py`; it takes some minutes. `--messages 1000000` makes it larger,
-`--only-ours` leaves the others out. The service and the client share one process, so that its
-figures have the whole way of a request in them; those of the others have none of it.
+`--only-ours` leaves the others out, `--json FILE` keeps the figures. Another user with 100,000
+messages searches first, to time a first search of so many. The service and the client share one
+process, so that its figures have the whole way of a request in them; those of the others have none
+of it.
 """
 
 import argparse
 import asyncio
 import logging
+import os
 import random
 import resource
 import sqlite3
@@ -37,6 +40,7 @@ from chatvault.conversations.shapes import ConversationDoc, MessageDoc
 from chatvault.mongodb.embedded import embedded_mongodb
 from chatvault.search import words
 from chatvault.settings import Settings
+from report import save
 
 PASSWORD = "correct horse"  # noqa: S105  # of nobody
 VOCABULARY = 60_000
@@ -44,6 +48,7 @@ LENGTHS = (6, 12, 25, 60, 140)
 SHORT, LONG = 40, 800
 REPEATS = 30
 APPENDS = 150
+FIRST_SEARCH = 100_000
 BEGAN = datetime(2024, 1, 1, tzinfo=UTC)
 # The median, the 99th percentile, and the processor's time of this process.
 Times = tuple[float, float, float]
@@ -260,11 +265,17 @@ def other_sides(url: str, user_id: ObjectId, count: int, place: Path) -> dict[st
     flat.create_index([("user_id", 1), ("content", "text")], default_language="none")
     text_took = time.perf_counter() - began
     stats = client["chatvault"].command("collStats", "flat")
+    sizes = {
+        "fts5_s": fts_took,
+        "fts5_bytes": (place / "fts.db").stat().st_size,
+        "text_s": text_took,
+        "text_bytes": stats["indexSizes"]["user_id_1_content_text"],
+    }
     print(
-        f"FTS5: built in {fts_took:.1f} s, {(place / 'fts.db').stat().st_size / 1e6:.0f} MB; "
-        f"$text: {text_took:.1f} s, {stats['indexSizes']['user_id_1_content_text'] / 1e6:.0f} MB"
+        f"FTS5: built in {fts_took:.1f} s, {sizes['fts5_bytes'] / 1e6:.0f} MB; "
+        f"$text: {text_took:.1f} s, {sizes['text_bytes'] / 1e6:.0f} MB"
     )
-    return {"table": table, "flat": flat}
+    return {"table": table, "flat": flat, "sizes": sizes}
 
 
 def ask_table(table: sqlite3.Connection, q: str) -> list[Any]:
@@ -292,52 +303,94 @@ def show(name: str, *sides: Times | None) -> None:
     print(f"| {name:23} | {' | '.join(cells)} |", flush=True)
 
 
-async def measure(url: str, count: int, place: Path, *, only_ours: bool) -> None:
-    """Print the figures."""
+async def sign_up(http: Any, name: str) -> ObjectId:
+    """Register a user, and sign in as them; return their id."""
+    account = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+    await http.post("/auth/register", json=account)
+    await http.post("/auth/login", json={"username": name, "password": PASSWORD})
+    user = await User.find_one({"username": name})
+    assert user is not None
+    assert isinstance(user.id, ObjectId)
+    return user.id
+
+
+async def first_search(http: Any, url: str) -> float:
+    """Return how long it takes another user until 100,000 messages are searched."""
+    bob = await sign_up(http, "bob")
+    await asyncio.to_thread(fill, url, bob, FIRST_SEARCH)
+    took = await build(http)
+    print(f"first search on {FIRST_SEARCH:,} messages: all searched after {took:.1f} s")
+    return took
+
+
+async def index_and_append(http: Any, url: str, user_id: ObjectId, count: int) -> dict[str, Any]:
+    """Print how the index is made, what appends take before and after, and when they are found."""
+    async with http.post("/conversations", json={"title": "Appended"}) as answer:
+        conversation_id = (await answer.json())["id"]
+    before = [await appends(http, conversation_id) for _ in range(3)]
+    busy = time.process_time()
+    took = await build(http)
+    busy = time.process_time() - busy
+    print(
+        f"index built in {took:.1f} s, {took / count * 1e6:.0f} us a message, of which "
+        f"{busy / count * 1e6:.0f} of the processor's time of this process"
+    )
+    stored = app_size(url, user_id)
+    print(f"index: {stored / 1e6:.1f} MB, {stored / count:.0f} bytes a message")
+    after = [await appends(http, conversation_id) for _ in range(3)]
+    share = statistics.median(after) / statistics.median(before)
+    print(
+        f"appends, closed loop: {share:.2f} of those before anyone searched "
+        f"({statistics.median(after):.0f} a second)"
+    )
+    seen = await visible(http, conversation_id)
+    print(f"visible after {seen[len(seen) // 2]:.0f} ms (p50), {seen[-1]:.0f} ms (longest)")
+    return {
+        "built_s": took,
+        "built_processor_s": busy,
+        "index_bytes": stored,
+        "appends_share": share,
+        "visible_ms": seen,
+    }
+
+
+async def measure(url: str, count: int, place: Path, *, only_ours: bool) -> dict[str, Any]:
+    """Print the figures, and return them."""
     settings = Settings(data_dir=place, bcrypt_rounds=4, mongodb_timeout=60.0, log_level="error")
     app = create_app(settings, mongodb_url=url)
+    rows: dict[str, Any] = {}
     async with TestClient(TestServer(app), cookie_jar=CookieJar(unsafe=True)) as http:
-        account = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
-        await http.post("/auth/register", json=account)
-        await http.post("/auth/login", json={"username": "alice", "password": PASSWORD})
-        user = await User.find_one({"username": "alice"})
-        assert user is not None
-        assert isinstance(user.id, ObjectId)
+        figures: dict[str, Any] = {"messages": count, "load": [os.getloadavg()]}
+        figures["first_search_s"] = await first_search(http, url)
+        user_id = await sign_up(http, "alice")
         began = time.perf_counter()
-        await asyncio.to_thread(fill, url, user.id, count)
+        await asyncio.to_thread(fill, url, user_id, count)
         print(f"{count:,} messages stored in {time.perf_counter() - began:.0f} s")
         sample = [*texts(2000)]
         began = time.perf_counter()
         for each in sample:
             words.split(each)
         print(f"words of a message: {(time.perf_counter() - began) / 2000 * 1e6:.0f} us")
-        async with http.post("/conversations", json={"title": "Appended"}) as answer:
-            conversation_id = (await answer.json())["id"]
-        before = [await appends(http, conversation_id) for _ in range(3)]
-        took = await build(http)
-        print(f"index built in {took:.1f} s, {took / count * 1e6:.0f} us a message")
-        stored = app_size(url)
-        print(f"index: {stored / 1e6:.1f} MB, {stored / count:.0f} bytes a message")
-        after = [await appends(http, conversation_id) for _ in range(3)]
-        print(
-            f"appends, closed loop: {statistics.median(after) / statistics.median(before):.2f} "
-            f"of those before anyone searched ({statistics.median(after):.0f} a second)"
-        )
-        seen = await visible(http, conversation_id)
-        print(f"visible after {seen[len(seen) // 2]:.0f} ms (p50), {seen[-1]:.0f} ms (longest)")
+        figures |= await index_and_append(http, url, user_id, count)
         sides: dict[str, Any] = {}
         if not only_ours:
-            sides = await asyncio.to_thread(other_sides, url, user.id, count, place)
+            sides = await asyncio.to_thread(other_sides, url, user_id, count, place)
         names = " | ".join(f"{name:>23}" for name in ("chatvault", "FTS5", "$text"))
         print(f"\n| {'p50, p99, processor, ms':23} | {names} |")
         print("|---|---|---|---|")
         for name, (ours, fts, text) in queries().items():
             row: list[Times | None] = [await timed(partial(search, http, ours))]
-            row += await asyncio.to_thread(others, sides, user.id, fts, text) if sides else []
+            row += await asyncio.to_thread(others, sides, user_id, fts, text) if sides else []
             show(name, *row)
+            rows[name] = row
         more = {"role": "assistant", "from": "2024-01-01T12:00:00Z"}
-        show("with role and from", await timed(lambda: search(http, make_word(0), **more)))
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+        rows["with role and from"] = [await timed(lambda: search(http, make_word(0), **more))]
+        show("with role and from", *rows["with role and from"])
+        figures["load"].append(os.getloadavg())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory {peak:.0f} MB")
+    sizes = sides["sizes"] if sides else {}
+    return figures | {"others": sizes, "p50_p99_processor_ms": rows, "peak_mb": peak}
 
 
 def others(
@@ -357,10 +410,10 @@ def others(
     ]
 
 
-def app_size(url: str) -> int:
-    """Return the bytes of the stored index."""
+def app_size(url: str, user_id: ObjectId) -> int:
+    """Return the bytes of a user's stored index."""
     with MongoClient[Any](url) as client:
-        found = client["chatvault"]["search_indexes"].find_one()
+        found = client["chatvault"]["search_indexes"].find_one({"user_id": user_id})
         return int(found["bytes"]) if found else 0
 
 
@@ -370,13 +423,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--only-ours", action="store_true")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as directory,
         embedded_mongodb(Path(directory) / "mongodb") as url,
     ):
         coroutine = measure(url, given.messages, Path(directory), only_ours=given.only_ours)
-        asyncio.run(coroutine)
+        figures = asyncio.run(coroutine)
+    if given.json:
+        save(given.json, figures)
 
 
 if __name__ == "__main__":

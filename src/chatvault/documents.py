@@ -25,6 +25,7 @@ from chatvault.conversations.models import Conversation, drop_replaced_indexes
 from chatvault.conversations.notes import Note
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
+from chatvault.conversations.tag_counts import TagCount
 from chatvault.conversations.templates import Template
 from chatvault.conversations.tombstones import Tombstone
 from chatvault.erasure.models import Erasure
@@ -56,6 +57,7 @@ DOCUMENTS: list[type[Document]] = [
     Agent,
     Conversation,
     Categories,
+    TagCount,
     Template,
     Segment,
     PathRuns,

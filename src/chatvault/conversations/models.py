@@ -410,8 +410,13 @@ class Conversation(Document):
         return {document["source"] async for document in found}
 
     @classmethod
-    async def count_tags(cls, access: Access, limit: int) -> list[Raw]:
-        """Return tags with the numbers of their conversations, the most used ones first."""
+    async def count_tags(
+        cls, access: Access, session: AsyncClientSession | None = None
+    ) -> list[Raw]:
+        """Return tags with the numbers of their conversations, the most used ones first.
+
+        It reads all conversations with tags.
+        """
         # Conversations without tags are not in the index of tags.
         tagged = cls.owned_by(access, tags={"$type": "string"})
         pipeline: list[Raw] = [
@@ -420,10 +425,9 @@ class Conversation(Document):
             {"$unwind": "$tags"},
             {"$group": {"_id": "$tags", "conversations": {"$sum": 1}}},
             {"$sort": {"conversations": DESCENDING, "_id": 1}},
-            {"$limit": limit},
             {"$project": {"_id": False, "tag": "$_id", "conversations": True}},
         ]
-        found = await cls.get_pymongo_collection().aggregate(pipeline)
+        found = await cls.get_pymongo_collection().aggregate(pipeline, session=session)
         return await found.to_list()
 
     @classmethod

@@ -10,6 +10,7 @@ from chatvault.audit import service as audit
 from chatvault.audit.actions import Action
 from chatvault.audit.models import AuditEntry
 from chatvault.audit.recorder import Recorder
+from chatvault.conversations import tag_counts
 from chatvault.conversations.bulk.updates import BulkDeps, update_each
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.shapes import ConversationDoc
@@ -30,7 +31,7 @@ async def list_tags(actor: Actor, recorder: Recorder, *, limit: int) -> tuple[li
 
     And whether there are more.
     """
-    found = await Conversation.count_tags(Access.of(actor), limit + 1)
+    found = await tag_counts.list_tags(Access.of(actor), limit + 1)
     shown = found[:limit]
     await recorder.record(audit.entry(actor, Action.TAG_LIST, details={"tags": len(shown)}))
     return shown, len(found) > limit

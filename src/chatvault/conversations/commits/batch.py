@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from beanie import Document
 from bson import ObjectId
-from pymongo import InsertOne
+from pymongo import DeleteOne, InsertOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, OperationFailure
 
@@ -29,6 +29,7 @@ from chatvault.conversations.notes import Note
 from chatvault.conversations.paths import PathRuns
 from chatvault.conversations.segments import PendingDeletion, Revision, Segment
 from chatvault.conversations.store import MessageStore
+from chatvault.conversations.tag_counts import TagCount, tag_writes
 from chatvault.errors import ChatvaultError, NotFound
 from chatvault.idempotency import IdempotencyRecord, Idempotent
 
@@ -240,12 +241,18 @@ class CommitBatch:
             await self._apply(document, writes)
         for document, writes in _grouped(working.removals for working in copies).items():
             await self._apply(document, writes, each=False)
+        # Late, as another transaction that changes the same counts conflicts until this one ends.
+        await self._apply(TagCount, self._tag_writes(), each=False)
         entries: list[Entry] = [entry for working in copies for entry in working.outbox.entries]
         if entries:
             await AuditEntry.store(entries, self._session)
 
+    def _tag_writes(self) -> list[UpdateOne | DeleteOne]:
+        changes = [working.tag_change for working in self.copies.values()]
+        return tag_writes([change for change in changes if change is not None])
+
     async def _apply(
-        self, document: type[Document], writes: list[Write], *, each: bool = True
+        self, document: type[Document], writes: Sequence[Write], *, each: bool = True
     ) -> None:
         """Write the statements; if `each` is set, each must match its document.
 

@@ -22,6 +22,7 @@ from chatvault.conversations.segments import (
     is_deleted,
 )
 from chatvault.conversations.shapes import ConversationDoc, MessageDoc, SegmentDoc, StoredMessage
+from chatvault.conversations.tag_counts import counted_tags
 from chatvault.conversations.tree import Tree
 from chatvault.errors import NotFound
 from chatvault.fields import Raw, now
@@ -72,6 +73,7 @@ class ConversationState:
         self.beside: list[tuple[type[Document], Write]] = []
         # Deletions of other domains in the same transaction; they may match any number.
         self.removals: list[tuple[type[Document], Write]] = []
+        self._stored = fields
         self._head = None if fields is None else fields.copy()
         tail: list[MessageDoc] | None = self._head.pop("messages", None) if self._head else None
         self._tail = tail
@@ -97,7 +99,6 @@ class ConversationState:
         self.changes_grants = False
         self._is_blind = self._is_touched = self._sees_trash = self._keeps = False
         self._sets = self.added = self._marks_before = 0
-        self._bytes_before = fields["message_bytes"] if fields else 0
         self._cut: set[ObjectId] = set()
 
     @property
@@ -108,8 +109,17 @@ class ConversationState:
     @property
     def grown(self) -> int:
         """The bytes by which its messages have grown; negative if they have shrunk."""
+        before = 0 if self._stored is None else self._stored["message_bytes"]
         after = 0 if self._head is None or self._deleted else self._head["message_bytes"]
-        return after - self._bytes_before
+        return after - before
+
+    @property
+    def tag_change(self) -> tuple[Access, set[str], set[str]] | None:
+        """The tags for which it counts before and after; None if they stay, as at an append."""
+        if self._deleted or self._is_new or not self._fields.keys().isdisjoint(("tags", "status")):
+            after = None if self._deleted else self._head
+            return self.access, counted_tags(self._stored), counted_tags(after)
+        return None
 
     @property
     def conversation_id(self) -> ObjectId | None:

@@ -1,0 +1,112 @@
+"""How many conversations have each tag, kept up by the changes of conversations.
+
+A change of tags writes its counts in its own transaction. All are counted once, when a user's tags
+are first asked for, as earlier versions kept none. Until then the counts may lack conversations,
+and nobody reads them.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from beanie import Document
+from pymongo import DESCENDING, DeleteOne, IndexModel, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from chatvault.access import Access
+from chatvault.content import Content
+from chatvault.conversations.models import TRASHED, Conversation
+from chatvault.errors import Busy
+from chatvault.fields import Id, Raw, now
+from chatvault.mongodb.database import transaction
+from chatvault.owned import Owned
+
+# In the place of the tag in the document that says that a user's tags are counted; no tag is empty.
+NO_TAG = ""
+# The attempts to count between the changes of others, before the tags are counted for one answer.
+ATTEMPTS = 2
+
+
+class TagCount(Owned, Document):
+    """The number of a user's conversations with a tag, those in the trash left out.
+
+    Attributes:
+        counted_at: when all tags of the user were counted; only where the tag is empty.
+    """
+
+    user_id: Id
+    tag: str
+    conversations: int
+    counted_at: datetime | None = None
+
+    holds: ClassVar = Content(plain=("tag",))
+
+    class Settings:
+        """Beanie's."""
+
+        name = "tag_counts"
+        indexes: ClassVar = [
+            IndexModel([("user_id", 1), ("tag", 1)], unique=True, name="tag_of_user")
+        ]
+
+
+def counted_tags(fields: Mapping[str, Any] | None) -> set[str]:
+    """Return the tags for which a conversation counts: its own, and none in the trash."""
+    if fields is None or fields.get("status") == TRASHED:
+        return set()
+    return set(fields["tags"])
+
+
+def tag_writes(
+    changes: Iterable[tuple[Access, set[str], set[str]]],
+) -> list[UpdateOne | DeleteOne]:
+    """Return what is written beside changes of conversations' tags.
+
+    Args:
+        changes: of each conversation the access, and its counted tags before and after.
+    """
+    changed: Counter[tuple[Access, str]] = Counter()
+    for access, before, after in changes:
+        changed.update((access, tag) for tag in after - before)
+        changed.subtract((access, tag) for tag in before - after)
+    writes: list[UpdateOne | DeleteOne] = []
+    for (access, tag), number in changed.items():
+        its = TagCount.owned_by(access, tag=tag)
+        if number:
+            writes.append(UpdateOne(its, {"$inc": {"conversations": number}}, upsert=True))
+        if number < 0:
+            writes.append(DeleteOne({**its, "conversations": 0}))
+    return writes
+
+
+async def list_tags(access: Access, limit: int) -> list[Raw]:
+    """Return tags with the numbers of their conversations, the most used ones first."""
+    found = await _find(access, limit)
+    if found is None:
+        try:
+            await transaction(lambda session: _count(access, session), attempts=ATTEMPTS)
+        except Busy:
+            return (await Conversation.count_tags(access))[:limit]
+        found = await _find(access, limit)
+    return found or []
+
+
+async def _find(access: Access, limit: int) -> list[Raw] | None:
+    """Return the kept counts; None if the user's tags were not counted yet."""
+    shown = {"_id": False, "tag": True, "conversations": True}
+    # The document that says that they are counted comes first.
+    order = [("counted_at", DESCENDING), ("conversations", DESCENDING), ("tag", 1)]
+    kept = TagCount.get_pymongo_collection().find(TagCount.owned_by(access), shown)
+    found = await kept.sort(order).limit(limit + 1).to_list()
+    return found[1:] if found and found[0]["tag"] == NO_TAG else None
+
+
+async def _count(access: Access, session: AsyncClientSession) -> None:
+    """Count all tags of a user; a change of them at the same time conflicts."""
+    collection = TagCount.get_pymongo_collection()
+    its = TagCount.owned_by(access)
+    found = await Conversation.count_tags(access, session)
+    await collection.delete_many(its, session=session)
+    mark = {**its, "tag": NO_TAG, "conversations": 0, "counted_at": now()}
+    await collection.insert_many([mark, *({**its, **each} for each in found)], session=session)

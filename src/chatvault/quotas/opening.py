@@ -1,4 +1,4 @@
-"""Making what keeps the limits of a process."""
+"""Making the objects that keep the limits of a process."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from chatvault.usage.metering import Meter
 
 
 class Quotas(NamedTuple):
-    """What keeps the limits of a process.
+    """The objects that keep the limits of a process.
 
     Attributes:
         book: the limits.

@@ -3,10 +3,12 @@
 import asyncio
 import random
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 from bson import ObjectId
 
+from chatvault.fields import now
 from conftest import HttpClient
 from support.factories import begin
 
@@ -74,6 +76,16 @@ class TestKept:
         assert await tags_of(alice) == {"b": 1, "c": 1}
         await alice.patch(f"/conversations/{one['id']}", json={"tags": ["b"]})
         assert await tags_of(alice) == {"b": 2}
+
+    async def test_are_made_again_after_a_day(self, alice: HttpClient, database: Any) -> None:
+        await begin(alice, tags=["a"])
+        assert await tags_of(alice) == {"a": 1}
+        # As after a change by a process of an earlier version.
+        await database.tag_counts.update_one({"tag": "a"}, {"$set": {"conversations": 7}})
+        assert await tags_of(alice) == {"a": 7}
+        passed = {"$set": {"counted_at": now() - timedelta(hours=25)}}
+        await database.tag_counts.update_one({"tag": ""}, passed)
+        assert await tags_of(alice) == {"a": 1}
 
     async def test_leave_nothing_of_a_tag_that_is_gone(
         self, alice: HttpClient, database: Any

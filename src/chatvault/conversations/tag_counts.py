@@ -1,13 +1,14 @@
-"""How many conversations have each tag, kept up by the changes of conversations.
+"""The numbers of conversations with each tag, kept by the changes of conversations.
 
-A change of tags writes its counts in its own transaction. All are counted once, when a user's tags
-are first asked for, as earlier versions kept none. Until then the counts may lack conversations,
-and nobody reads them.
+A change of tags writes its counts in its own transaction. All are counted when a user's tags are
+first asked for, as earlier versions kept none; until then the counts may lack conversations, and
+nobody reads them. A day later they are counted again, in case that a process of an earlier version
+changed tags beside this one.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from beanie import Document
@@ -26,13 +27,14 @@ from chatvault.owned import Owned
 NO_TAG = ""
 # The attempts to count between the changes of others, before the tags are counted for one answer.
 ATTEMPTS = 2
+COUNT_AGAIN = timedelta(days=1)
 
 
 class TagCount(Owned, Document):
     """The number of a user's conversations with a tag, those in the trash left out.
 
     Attributes:
-        counted_at: when all tags of the user were counted; only where the tag is empty.
+        counted_at: when all tags of the user were last counted; only where the tag is empty.
     """
 
     user_id: Id
@@ -93,13 +95,15 @@ async def list_tags(access: Access, limit: int) -> list[Raw]:
 
 
 async def _find(access: Access, limit: int) -> list[Raw] | None:
-    """Return the kept counts; None if the user's tags were not counted yet."""
-    shown = {"_id": False, "tag": True, "conversations": True}
+    """Return the kept counts; None if the user's tags were not counted yet, or long ago."""
+    shown = {"_id": False, "tag": True, "conversations": True, "counted_at": True}
     # The document that says that they are counted comes first.
     order = [("counted_at", DESCENDING), ("conversations", DESCENDING), ("tag", 1)]
     kept = TagCount.get_pymongo_collection().find(TagCount.owned_by(access), shown)
     found = await kept.sort(order).limit(limit + 1).to_list()
-    return found[1:] if found and found[0]["tag"] == NO_TAG else None
+    counted_at = found[0].get("counted_at") if found else None
+    is_kept = counted_at is not None and counted_at > now() - COUNT_AGAIN
+    return found[1:] if is_kept else None
 
 
 async def _count(access: Access, session: AsyncClientSession) -> None:

@@ -9,13 +9,14 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import aiohttp
-from bson import ObjectId
+from pymongo import MongoClient
 
 from chatvault.mongodb.embedded import embedded_mongodb
 from dataset import message
-from large import sign_in
+from large import DATABASE, sign_in
 from lists import fill
 from processes import Server, start_service
 
@@ -79,7 +80,8 @@ async def measure(service: Server, url: str, count: int) -> None:
         await sign_in(http, url)
         async with http.post("/conversations", json={}) as answer:
             answer.raise_for_status()
-        fill(url, ObjectId(), count - 1)
+        with MongoClient[Any](url) as client:
+            fill(client[DATABASE], {}, count - 1)
         path, end = await sign_in_other(other), asyncio.Event()
         asyncio.get_running_loop().call_later(QUIET_SECONDS, end.set)
         print("alone:", shown(await append_until(other, path, end)), flush=True)

@@ -11,7 +11,7 @@ from bson import ObjectId
 from yarl import URL
 
 from chatvault.access import Access, Need
-from chatvault.conversations.lists import ordered
+from chatvault.conversations.lists import indexes
 from chatvault.conversations.models import Conversation, drop_replaced_indexes
 from chatvault.fields import format_instant
 from conftest import HttpClient
@@ -144,8 +144,9 @@ class TestProperty:
         queries: int,
     ) -> None:
         dice = random.Random(seed)
-        # Some categories have fewer conversations, and some have more.
-        constants.setattr("chatvault.conversations.lists.ordered.FEW", 15)
+        # Some categories, agents and tags have fewer conversations, and some have more.
+        constants.setattr(indexes, "FEW", 15)
+        constants.setattr(indexes, "FEW_TAGGED", 25)
         owner = ObjectId((await begin(alice, title="b"))["user_id"])
         work = await make_category(alice, "Work")
         clients, home = await make_category(alice, "Clients", work), await make_category(alice, "H")
@@ -276,6 +277,8 @@ class TestStrangers:
 class TestIndexes:
     async def test_an_append_changes_one(self, alice: HttpClient, database: Any) -> None:
         begun = await begin(alice, tags=["a"], pinned=True, messages=[message()])
+        more = {"agent_id": AGENT, "status": "archived"}
+        await database.conversations.update_one({}, {"$set": more})
         await database.command("profile", 2)
         try:
             await alice.post(f"/conversations/{begun['id']}/messages", json=message())
@@ -286,10 +289,46 @@ class TestIndexes:
         await database["system.profile"].drop()
         assert (update["keysInserted"], update["keysDeleted"]) == (1, 1)
 
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "tag=rare&sort=title",
+            "tag=common&tag=rare",
+            "tag=common&tag=rare&sort=last_message",
+            "any_tag=rare&any_tag=none&sort=created",
+            f"agent_id={AGENT}",
+            f"agent_id={AGENT}&sort=title",
+            "status=archived",
+            "status=archived&sort=last_message",
+        ],
+    )
+    async def test_of_few_are_not_looked_for_among_all(
+        self, alice: HttpClient, database: Any, query: str
+    ) -> None:
+        some = {"agent_id": AGENT, "status": "archived", "archived_at": at(1)}
+        for number in range(12):
+            begun = await begin(alice, tags=["common", "rare"] if number == 0 else ["common"])
+            if number == 0:
+                which = {"_id": ObjectId(begun["id"])}
+                await database.conversations.update_one(which, {"$set": some})
+        await alice.get("/tags")
+        await database.command("profile", 2)
+        path = f"/conversations?cursor=start&count=false&view=summary&{query}"
+        try:
+            answer = await alice.get(path)
+        finally:
+            await database.command("profile", 0)
+        mine = {"ns": f"{database.name}.conversations", "docsExamined": {"$exists": True}}
+        read = await database["system.profile"].find(mine).to_list()
+        await database["system.profile"].drop()
+        assert len(await answer.json()) == 1
+        # Some lists read ids first.
+        assert 1 <= sum(each["docsExamined"] for each in read) <= 2, read
+
     async def test_of_changes_has_the_pages_of_a_large_category(
         self, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
     ) -> None:
-        constants.setattr(ordered, "FEW", 3)
+        constants.setattr(indexes, "FEW", 3)
         home = await (await alice.post("/categories", json={"name": "Home"})).json()
         ids = [
             (await begin(alice, **({"category_id": home["id"]} if number % 2 else {})))["id"]

@@ -7,6 +7,7 @@ import pytest
 from bson import ObjectId
 from yarl import URL
 
+from chatvault.conversations.models import Conversation
 from conftest import HttpClient
 from support.answers import problem, wrong_fields
 from support.factories import begin, message
@@ -157,7 +158,8 @@ class TestIndex:
             {"$set": {"status": "archived", "agent_id": ObjectId("a" * 24)}},
         )
         owner = ObjectId(begun[0]["user_id"])
-        found = database.conversations.find({"user_id": owner, **which})
+        query = {"user_id": owner, **which}
+        found = database.conversations.find(query, hint=Conversation.BY_CHANGE)
         explained = await found.sort([("updated_at", -1), ("_id", -1)]).explain()
         assert '"SORT"' not in str(explained["queryPlanner"]["winningPlan"]).replace("'", '"')
         assert "newest_change" in str(explained["queryPlanner"]["winningPlan"])

@@ -236,6 +236,9 @@ class Conversation(Document):
     # The one index that an append changes.
     BY_CHANGE: ClassVar = "newest_change_of_all"
     BY_CATEGORY: ClassVar = "category_and_status"
+    BY_TAG: ClassVar = "by_tag"
+    BY_AGENT: ClassVar = "by_agent"
+    ARCHIVED: ClassVar = "archived"
     # The index of a user's trash.
     IN_TRASH: ClassVar = "in_trash"
     # Indexes whose places others have taken.
@@ -276,6 +279,17 @@ class Conversation(Document):
                 [("user_id", 1), ("category_id", 1), ("status", 1)],
                 partialFilterExpression={"category_id": {"$type": "objectId"}},
                 name="category_and_status",
+            ),
+            IndexModel(
+                [("user_id", 1), ("agent_id", 1), ("status", 1)],
+                # Any id, as the built-in agent is stored as None.
+                partialFilterExpression={"agent_id": {"$gt": ObjectId(bytes(12))}},
+                name="by_agent",
+            ),
+            IndexModel(
+                [("user_id", 1), ("status", 1)],
+                partialFilterExpression={"status": Status.ARCHIVED.value},
+                name="archived",
             ),
             IndexModel(
                 [("user_id", 1), ("pinned_at", 1)],

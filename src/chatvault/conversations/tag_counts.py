@@ -6,8 +6,9 @@ nobody reads them. A day later they are counted again, in case that a process of
 changed tags beside this one.
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -84,22 +85,34 @@ def tag_writes(
 
 async def list_tags(access: Access, limit: int) -> list[Raw]:
     """Return tags with the numbers of their conversations, the most used ones first."""
-    found = await _find(access, limit)
+    found = await _find_or_count(access, limit)
+    return (await Conversation.count_tags(access))[:limit] if found is None else found
+
+
+async def find_counts(access: Access, tags: Sequence[str]) -> dict[str, int] | None:
+    """Return how many conversations have each of some tags; None if that cannot be told soon."""
+    found = await _find_or_count(access, len(tags), tag={"$in": [NO_TAG, *tags]})
     if found is None:
-        try:
+        return None
+    return dict.fromkeys(tags, 0) | {each["tag"]: each["conversations"] for each in found}
+
+
+async def _find_or_count(access: Access, limit: int, **which: Any) -> list[Raw] | None:
+    """Return the kept counts; None if others kept changing them while they were counted first."""
+    found = await _find(access, limit, **which)
+    if found is None:
+        with contextlib.suppress(Busy):
             await transaction(lambda session: _count(access, session), attempts=ATTEMPTS)
-        except Busy:
-            return (await Conversation.count_tags(access))[:limit]
-        found = await _find(access, limit)
-    return found or []
+            found = await _find(access, limit, **which)
+    return found
 
 
-async def _find(access: Access, limit: int) -> list[Raw] | None:
+async def _find(access: Access, limit: int, **which: Any) -> list[Raw] | None:
     """Return the kept counts; None if the user's tags were not counted yet, or long ago."""
     shown = {"_id": False, "tag": True, "conversations": True, "counted_at": True}
     # The document that says that they are counted comes first.
     order = [("counted_at", DESCENDING), ("conversations", DESCENDING), ("tag", 1)]
-    kept = TagCount.get_pymongo_collection().find(TagCount.owned_by(access), shown)
+    kept = TagCount.get_pymongo_collection().find(TagCount.owned_by(access, **which), shown)
     found = await kept.sort(order).limit(limit + 1).to_list()
     counted_at = found[0].get("counted_at") if found else None
     is_kept = counted_at is not None and counted_at > now() - COUNT_AGAIN

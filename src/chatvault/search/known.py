@@ -60,6 +60,7 @@ class Known:
         stale: the conversations that changed since.
         opened: the index, if there is one.
         missing: the places that the index does not have, by conversation.
+        newest_first: those conversations, newest change first.
         waiting: the messages there, as far as they were read.
         is_outdated: the index has messages that were changed or are gone.
         used_at: by the monotonic clock.
@@ -72,6 +73,7 @@ class Known:
     stale: set[ObjectId] = field(default_factory=set)
     opened: OpenIndex | None = None
     missing: dict[ObjectId, range] = field(default_factory=dict)
+    newest_first: list[ObjectId] = field(default_factory=list)
     waiting: dict[ObjectId, Waiting] = field(default_factory=dict)
     is_outdated: bool = False
     is_purged_later: bool = False
@@ -111,11 +113,9 @@ class Known:
                 self.missing.pop(each, None)
         for each in self.waiting.keys() - self.missing.keys():
             del self.waiting[each]
-
-    def newest_first(self) -> list[ObjectId]:
-        """Return the conversations of which the index lacks messages, newest change first."""
-        heads = self.heads or {}
-        return sorted(self.missing, key=lambda each: heads[each].updated_at, reverse=True)
+        self.newest_first = sorted(
+            self.missing, key=lambda each: heads[each].updated_at, reverse=True
+        )
 
     @property
     def missing_count(self) -> int:
@@ -129,11 +129,13 @@ class Known:
 
     def indexed_of(self, heads: Mapping[ObjectId, Head]) -> float:
         """Return the share of these conversations' messages that a search finds, from 0 to 1."""
-        total = sum(each.state.next_seq - each.state.first_seq for each in heads.values())
         missed = sum(len(places) for each, places in self.missing.items() if each in heads)
         read = sum(len(each.places) for known, each in self.waiting.items() if known in heads)
         unread = max(0, missed - read)
-        return 1.0 if not unread else min(0.999, max(0.0, 1 - unread / max(total, 1)))
+        if not unread:
+            return 1.0
+        total = sum(each.state.next_seq - each.state.first_seq for each in heads.values())
+        return min(0.999, max(0.0, 1 - unread / max(total, 1)))
 
     def snapshot(self, only: Collection[ObjectId] | None = None) -> "Snapshot":
         """Return what a search looks through, which does not change meanwhile.

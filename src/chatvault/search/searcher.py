@@ -159,17 +159,20 @@ class Searcher:
     async def _read_waiting(self, known: Known) -> None:
         """Read messages that the index does not have, of the newest conversations."""
         heads, room, wanted = known.heads or {}, MOST_WAITING, dict[ObjectId, range]()
-        for each in known.newest_first():
+        kept = set[ObjectId]()
+        for each in known.newest_first:
+            if room <= 0:
+                break
+            kept.add(each)
             places = known.missing[each]
             places = places[-room:] if room < len(places) else places
-            if room <= 0:
-                known.waiting.pop(each, None)
-                continue
             room -= len(places)
             read = known.waiting.get(each)
             if read is None or read.wanted != places or read.state != heads[each].state:
                 known.waiting.pop(each, None)
                 wanted[each] = places
+        for each in known.waiting.keys() - kept:
+            del known.waiting[each]
         characters = known.characters
         ids = [*wanted]
         for first in range(0, len(ids), AT_ONCE):

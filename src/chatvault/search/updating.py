@@ -88,7 +88,7 @@ class Update:
             for gone in self._states.keys() - heads.keys():
                 del self._states[gone]
                 self._step.dropped.append(str(gone))
-            wanted = self._known.newest_first()
+            wanted = self._known.newest_first
             for first in range(0, len(wanted), AT_ONCE):
                 ids = wanted[first : first + AT_ONCE]
                 found = await self._store.find_conversations(self._access, ids)

@@ -175,6 +175,18 @@ class Filter:
         """Whether the index of the list by the last change has all that is asked."""
         return self == Filter(status=self.status, agent_id=self.agent_id)
 
+    @property
+    def is_in_most_times(self) -> bool:
+        """Whether conversations that fit are among those of most times, if there are many."""
+        anywhere = Filter(
+            status=self.status,
+            agent_id=self.agent_id,
+            tags=self.tags,
+            any_tags=self.any_tags,
+            category_ids=self.category_ids,
+        )
+        return self == anywhere
+
     def to_raw(self) -> Raw:
         """Return MongoDB's filter; conditions of partial indexes are repeated in it."""
         which: Raw = {}

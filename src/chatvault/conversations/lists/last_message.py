@@ -26,16 +26,22 @@ SHOWN = {"_id": True, AT: True}
 
 
 async def list_newest(
-    access: Access, store: MessageStore, query: Raw, after: Position | None, count: int
+    access: Access,
+    store: MessageStore,
+    query: Raw,
+    after: Position | None,
+    count: int,
+    hint: str | None,
 ) -> list[ObjectId] | None:
     """Return the first ids of a list, or the first after a position, if newest changes tell them.
 
     Args:
         access: to the owner's data.
         store: keeps how far last messages are ahead of changes.
-        query: for all conversations of the list; the index of changes has its fields.
+        query: for all conversations of the list.
         after: the position.
         count: how many.
+        hint: the index of changes where it has all fields of the query; else MongoDB chooses.
 
     Returns:
         The ids, or None where conversations without messages may be among them, others whose last
@@ -43,7 +49,7 @@ async def list_newest(
     """
     if count > MOST_COUNTED or (after is not None and after.value is None):
         return None
-    since = await _find_start(query, after, count)
+    since = await _find_start(query, after, count, hint)
     if since is None:
         return None
     which = {**query, "updated_at": {"$gte": since - await _find_lead(access, store)}}
@@ -51,7 +57,7 @@ async def list_newest(
     if after is not None:
         # Ids are compared here: MongoDB takes twice the time for both conditions.
         which[AT], limit = {"$lte": after.value}, count + MOST_EQUAL
-    found = conversations().find(which, SHOWN, hint=Conversation.BY_CHANGE)
+    found = conversations().find(which, SHOWN, hint=hint)
     ids = _beyond(await found.sort(Sort.LAST_MESSAGE.order).limit(limit).to_list(), after)[:count]
     return [each for _, each in ids] if len(ids) == count else None
 
@@ -66,13 +72,15 @@ def _beyond(
     return [pair for pair in pairs if end is None or pair < end]
 
 
-async def _find_start(query: Raw, after: Position | None, count: int) -> datetime | None:
+async def _find_start(
+    query: Raw, after: Position | None, count: int, hint: str | None
+) -> datetime | None:
     """Return a time that enough last messages reach, of the list or of what is after a position.
 
     Some conversations may have changed long after their last message; twice as many are read.
     """
     changed = {} if after is None else {"updated_at": {"$lte": after.value}}
-    found = conversations().find({**query, **changed}, SHOWN, hint=Conversation.BY_CHANGE)
+    found = conversations().find({**query, **changed}, SHOWN, hint=hint)
     newest = await found.sort(Sort.UPDATED.order).limit(2 * count).to_list()
     reached = sorted(_beyond(newest, after), reverse=True)
     return reached[count - 1][0] if len(reached) >= count else None
@@ -99,7 +107,7 @@ async def _find_lead(access: Access, store: MessageStore) -> timedelta:
 
 
 async def list_all(
-    query: Raw, after: Position | None, *, limit: int, offset: int, is_plain: bool
+    query: Raw, after: Position | None, *, limit: int, offset: int, hint: str | None
 ) -> list[ObjectId]:
     """Return the ids of a page, from the entries of all conversations of the list.
 
@@ -108,21 +116,19 @@ async def list_all(
         after: the position; with None, the page is at the offset.
         limit: how many.
         offset: of the page.
-        is_plain: whether the index of changes has all fields of the query.
+        hint: the index; None for the one that MongoDB chooses.
     """
     if after is None:
-        hint = Conversation.BY_CHANGE if is_plain else None
         every = conversations().find(query, SHOWN, hint=hint).sort(Sort.LAST_MESSAGE.order)
         return [each["_id"] for each in await every.skip(offset).limit(limit).to_list()]
-    pipeline: list[Raw] = [{"$match": query}]
-    if is_plain:
-        pipeline.append({"$sort": dict(Sort.UPDATED.order)})
-    # As a filter, MongoDB would look up each time in the index, which takes three times as long.
-    pipeline += [
+    pipeline: list[Raw] = [
+        {"$match": query},
+        # In a filter, MongoDB would look up each time in the index: three times as long.
         {"$project": {"_id": True, "at": {"$ifNull": [f"${AT}", NEVER]}}},
         {"$match": after.to_raw("at")},
         {"$sort": {"at": DESCENDING, "_id": DESCENDING}},
         {"$limit": limit},
     ]
-    found = await conversations().aggregate(pipeline)
+    chosen: Raw = {} if hint is None else {"hint": hint}
+    found = await conversations().aggregate(pipeline, **chosen)
     return [each["_id"] for each in await found.to_list()]

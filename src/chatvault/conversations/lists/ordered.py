@@ -4,15 +4,15 @@ The plain list by the last change is `MessageStore.list_conversations`, which sh
 """
 
 import unicodedata
-from dataclasses import replace
 
 from bson import ObjectId
 from pymongo import ASCENDING
 
 from chatvault.access import Access
 from chatvault.conversations.lists.filters import BY_LETTERS, Filter, Position, Sort
+from chatvault.conversations.lists.indexes import choose_index, is_covered
 from chatvault.conversations.lists.last_message import list_all, list_newest
-from chatvault.conversations.models import Conversation
+from chatvault.conversations.models import BY_ID, Conversation
 from chatvault.conversations.newest import conversations
 from chatvault.conversations.shapes import LISTED_FIELDS, ConversationDoc
 from chatvault.conversations.store import MessageStore
@@ -21,8 +21,6 @@ from chatvault.fields import Raw
 
 # Sealed titles are read and sorted here, up to this number.
 MOST_TITLES = 10_000
-# Conversations of a category that are read and sorted sooner than found among all changes.
-FEW = 500
 WITHOUT_MESSAGES = dict.fromkeys(LISTED_FIELDS, True)
 
 
@@ -78,31 +76,16 @@ async def _list_by_index(
     after: Position | None,
 ) -> list[ConversationDoc]:
     shown = {**WITHOUT_MESSAGES, "deleted_at": True} if wanted.in_trash else WITHOUT_MESSAGES
-    hint = await _choose_index(access, wanted, sort)
-    found = conversations().find(_query(access, wanted, after), shown, hint=hint)
+    wanted, hint = await choose_index(access, wanted, sort)
+    query = _query(access, wanted, after)
+    if sort is Sort.TITLE and hint == Conversation.BY_TAG:
+        # A collation has no use of the index of tags.
+        tagged = await conversations().find(query, {"_id": True}, hint=hint).to_list()
+        query, hint = {**query, "_id": {"$in": [each["_id"] for each in tagged]}}, BY_ID
+    found = conversations().find(query, shown, hint=hint)
     if sort is Sort.TITLE:
         found = found.collation(BY_LETTERS)
     return await found.sort(sort.order).skip(offset).limit(limit).to_list()
-
-
-async def _choose_index(access: Access, wanted: Filter, sort: Sort) -> str | None:
-    """Return the index of a list, or None for the one that MongoDB chooses.
-
-    MongoDB tries all indexes of an owner at each page of a category, which takes longer than
-    to sort a small one, or to pass over others in the index of changes. Counting stops at FEW
-    entries, and reads no documents.
-    """
-    if wanted.in_trash:
-        return Conversation.IN_TRASH
-    if not wanted.category_ids:
-        return None
-    which = Filter(status=wanted.status, category_ids=wanted.category_ids)
-    query = Conversation.owned_by(access, **which.to_raw())
-    count = await conversations().count_documents(query, limit=FEW, hint=Conversation.BY_CATEGORY)
-    if count < FEW:
-        return Conversation.BY_CATEGORY
-    is_covered = replace(wanted, category_ids=None).is_plain
-    return Conversation.BY_CHANGE if is_covered and sort is Sort.UPDATED else None
 
 
 async def _list_by_last_message(
@@ -115,10 +98,14 @@ async def _list_by_last_message(
     after: Position | None,
 ) -> list[ConversationDoc]:
     """Return documents by their last message: first their ids, from an index, then themselves."""
-    query, plain = _query(access, wanted, None), wanted.is_plain
-    ids = await list_newest(access, store, query, after, offset + limit) if plain else None
+    wanted, hint = await choose_index(access, wanted, Sort.LAST_MESSAGE)
+    query, ids = _query(access, wanted, None), None
+    if hint is None:
+        hint = Conversation.BY_CHANGE if wanted.is_plain or is_covered(wanted) else None
+        if wanted.is_in_most_times:
+            ids = await list_newest(access, store, query, after, offset + limit, hint)
     if ids is None:
-        ids = await list_all(query, after, limit=limit, offset=offset, is_plain=plain)
+        ids = await list_all(query, after, limit=limit, offset=offset, hint=hint)
     else:
         ids = ids[offset:]
     return await _in_order(access, ids)

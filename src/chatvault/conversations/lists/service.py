@@ -14,6 +14,7 @@ from chatvault.conversations.categories import list_family
 from chatvault.conversations.holds import NO_HOLDS, Holds
 from chatvault.conversations.lists.changed import Changed, Since, list_changed
 from chatvault.conversations.lists.filters import Filter, Position, Selection, Sort
+from chatvault.conversations.lists.indexes import may_be_few
 from chatvault.conversations.lists.ordered import count_matching, list_ordered
 from chatvault.conversations.lists.shared import SharedPage, read_shared
 from chatvault.conversations.reading.listing import LIST_BYTES, show_list
@@ -113,7 +114,7 @@ async def _list(
     which = await complete(access, list_attached, wanted.selection)
     offset, after = (start, None) if isinstance(start, int) else (0, start)
     limit, total = wanted.limit, None
-    if which.is_plain and wanted.sort is Sort.UPDATED:
+    if which.is_plain and not may_be_few(which) and wanted.sort is Sort.UPDATED:
         documents, total = await store.list_conversations(
             access,
             which=which.to_raw(),

@@ -1,19 +1,23 @@
 """What live events cost, and how soon they come: 200 users append, and each listens.
 
-`python benchmarks/live.py [rounds] [idle connections]`. In each round a new service first takes
-appends of users who do not listen, then of the same users while each follows `GET /events`. The
-processor time of service and MongoDB an append is compared, over all rounds. At the end idle
-connections are opened, for the memory of one. Clients and service share the machine, so the delays
-are those of a busy one.
+`python benchmarks/live.py [--rounds 20] [--seconds 5] [--rates 200 1000] [--idle 2000]`. Two
+services take the same appends in turns, so many a second by a clock; to one of them 200 clients
+listen, from a process of their own (`listeners.py`). Both commit as many appends together, and only
+the processor time of services and MongoDB is compared, with the 95 % interval of the turns. In the
+end idle connections are opened, for the memory of one.
 """
 
+import argparse
 import asyncio
 import secrets
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -32,29 +36,40 @@ from chatvault.mongodb.embedded import embedded_mongodb  # noqa: E402  # the sam
 from processes import cpu_seconds  # noqa: E402  # the same
 from support.running import Service, mongod_of  # noqa: E402  # the same
 
-USERS, APPENDERS, SECONDS = 200, 32, 8.0
+USERS, APPENDERS = 200, 32
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class Client:
-    """A user's raw connections: one that appends, one that listens."""
+@dataclass
+class Side:
+    """A service with its users.
 
-    def __init__(self, service: Service, cookie: str) -> None:
-        self.host, self.port = "127.0.0.1", int(service.url.rpartition(":")[2])
-        self.cookie = cookie
-        self.path = ""
-        self.delays: list[float] = []
-        self.gaps = 0
-        self._next = 0
-        self._listening: asyncio.Task[None] | None = None
+    Attributes:
+        cookies: of the users' sessions.
+        paths: of their conversations' messages.
+        spent: the processor's milliseconds an append, of the service and of mongod, by turn.
+        rates: the appends a second, by turn.
+        count: of all appends.
+    """
 
-    async def request(
-        self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], path: str, body: Any
-    ) -> bytes:
+    service: Service
+    cookies: list[str]
+    paths: list[str] = field(default_factory=list)
+    spent: list[tuple[float, float]] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    count: int = 0
+
+    @property
+    def port(self) -> int:
+        """Where the service listens."""
+        return int(self.service.url.rpartition(":")[2])
+
+    async def request(self, streams: Streams, cookie: str, path: str, body: Any) -> bytes:
         """Return the body of an answer."""
         reader, writer = streams
         text = orjson.dumps(body)
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nCookie: session_id={self.cookie}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nCookie: session_id={cookie}\r\n"
             f"Prefer: return=minimal\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(text)}\r\n\r\n"
         )
@@ -65,36 +80,42 @@ class Client:
         return await reader.readexactly(length)
 
     async def begin(self) -> None:
-        """Make the conversation."""
-        streams = await asyncio.open_connection(self.host, self.port)
-        made = orjson.loads(await self.request(streams, "/conversations", {}))
-        self.path = f"/conversations/{made['id']}/messages"
+        """Make a conversation of each user."""
+        streams = await asyncio.open_connection("127.0.0.1", self.port)
+        for cookie in self.cookies:
+            made = orjson.loads(await self.request(streams, cookie, "/conversations", {}))
+            self.paths.append(f"/conversations/{made['id']}/messages")
         streams[1].close()
 
-    async def append(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-        """Append a message that tells when it was sent."""
-        await self.request(streams, self.path, {"role": "user", "content": str(time.monotonic())})
+    async def load(self, rate: float, seconds: float) -> None:
+        """Append so many messages a second, each of which tells when it was sent."""
+        began, count = time.monotonic(), int(rate * seconds)
 
-    async def listen(self) -> None:
-        """Follow the events, once the first is there."""
-        reader, writer = await asyncio.open_connection(self.host, self.port)
-        head = f"GET /events HTTP/1.1\r\nHost: x\r\nCookie: session_id={self.cookie}\r\n\r\n"
-        writer.write(head.encode())
-        await reader.readuntil(b"ready")
-        self._listening = asyncio.create_task(self._hear(reader, writer))
+        async def appender(first: int) -> None:
+            streams = await asyncio.open_connection("127.0.0.1", self.port)
+            for number in range(first, count, APPENDERS):
+                await asyncio.sleep(began + number / rate - time.monotonic())
+                user = (self.count + number) % len(self.cookies)
+                body = {"role": "user", "content": str(time.monotonic())}
+                await self.request(streams, self.cookies[user], self.paths[user], body)
+            streams[1].close()
 
-    async def _hear(self, reader: asyncio.StreamReader, _kept: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError):
-            while True:
-                line = await reader.readuntil(b"\n")
-                if line.startswith(b"data: "):
-                    self._note(orjson.loads(line[6:]))
+        await asyncio.gather(*map(appender, range(APPENDERS)))
+        self.count += count
+        self.rates.append(count / (time.monotonic() - began))
 
-    def _note(self, frame: dict[str, Any]) -> None:
-        for message in frame.get("messages", ()):
-            self.delays.append(time.monotonic() - float(message["content"]))
-            self.gaps += self._next not in {0, message["seq"]}
-            self._next = message["seq"] + 1
+    async def turn(self, rate: float, seconds: float) -> None:
+        """Append, and note the processor time."""
+        measured = psutil.Process(self.service.process.pid), mongod_of(self.service.data_dir)
+        before, count = [*map(cpu_seconds, measured)], self.count
+        await self.load(rate, seconds)
+        # The events of the last appends are part of the turn.
+        await asyncio.sleep(0.2)
+        after, count = [*map(cpu_seconds, measured)], self.count - count
+        own, mongod = (
+            (late - early) / count * 1000 for early, late in zip(before, after, strict=True)
+        )
+        self.spent.append((own, mongod))
 
 
 def insert_sessions(data_dir: Path, count: int) -> list[str]:
@@ -116,96 +137,105 @@ def insert_sessions(data_dir: Path, count: int) -> list[str]:
     return cookies
 
 
-async def load(clients: list[Client]) -> tuple[int, float]:
-    """Append by turns for some seconds; return how often, and how long it took."""
-    began, count = time.monotonic(), 0
-
-    async def appender(number: int) -> None:
-        nonlocal count
-        streams = await asyncio.open_connection(clients[0].host, clients[0].port)
-        turn = number
-        while time.monotonic() - began < SECONDS:
-            await clients[turn % len(clients)].append(streams)
-            turn += APPENDERS + 1
-            count += 1
-        streams[1].close()
-
-    await asyncio.gather(*map(appender, range(APPENDERS)))
-    return count, time.monotonic() - began
-
-
-async def one_round(service: Service) -> tuple[float, float, list[Client], float]:
-    """Return milliseconds of processor time an append, without and with listeners, and a rate."""
-    measured = [psutil.Process(service.process.pid), mongod_of(service.data_dir)]
-    cookies = insert_sessions(service.data_dir, USERS)
-    clients = [Client(service, cookie) for cookie in cookies]
-    for client in clients:
-        await client.begin()
-    await load(clients)  # warms up
-    costs, rate = [], 0.0
-    for listens in (False, True):
-        if listens:
-            await asyncio.sleep(2.0)  # for the events of what came before
-            await asyncio.gather(*(client.listen() for client in clients))
-        before = sum(map(cpu_seconds, measured))
-        count, seconds = await load(clients)
-        costs.append((sum(map(cpu_seconds, measured)) - before) / count * 1000)
-        rate = count / seconds
-    await asyncio.sleep(1.0)  # for the last events
-    heard = sum(len(client.delays) for client in clients)
-    assert heard == count, f"{heard} of {count} events came"
-    assert not sum(client.gaps for client in clients)
-    return costs[0], costs[1], clients, rate
+@contextmanager
+def listening(port: int, cookies: list[str]) -> Iterator[dict[str, Any]]:
+    """Let clients listen; in the end put into what is yielded what they heard."""
+    heard: dict[str, Any] = {}
+    command = [sys.executable, str(Path(__file__).with_name("listeners.py"))]
+    process = subprocess.Popen(  # noqa: S603  # our own program
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin
+    assert process.stdout
+    with process:
+        process.stdin.write(orjson.dumps({"port": port, "cookies": cookies}) + b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline(), "the listeners did not connect"
+        yield heard
+        process.stdin.close()
+        heard |= orjson.loads(process.stdout.readline())
 
 
-async def memory(service: Service, idle: int) -> float:
-    """Return the KB of memory that an idle connection takes."""
-    process = psutil.Process(service.process.pid)
-    cookies = insert_sessions(service.data_dir, idle // 20)
-    clients = [Client(service, cookie) for cookie in cookies for _ in range(20)]
-    await clients[0].listen()
-    before = process.memory_info().rss
-    for start in range(1, len(clients), 100):
-        await asyncio.gather(*(client.listen() for client in clients[start : start + 100]))
-    return float(process.memory_info().rss - before) / 1024 / (len(clients) - 1)
-
-
-def main() -> None:
-    """Measure, and print."""
-    rounds, idle = (int(each) for each in [*sys.argv[1:], "4", "2000"][:2])
+def measure(options: argparse.Namespace, rate: float) -> None:
+    """Print the figures of one rate."""
     settings: dict[str, Any] = {
         "connections_per_address": 0,
-        "live_connections": USERS + idle + 1,
+        "live_connections": USERS + options.idle + 1,
         "log_level": "warning",
         "ui": "off",
         "host": "127.0.0.1",
     }
-    without, along, delays, rates = [], [], list[float](), []
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(rounds):
-            data_dir = Path(folder) / str(number) / "data"
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
+        sides = []
+        for name in ("without", "with"):
+            data_dir = folder / name / "data"
             data_dir.parent.mkdir()
-            with (
-                Service(data_dir, **settings) as service,
-                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-            ):
-                first, second, clients, rate = runner.run(one_round(service))
-                without.append(first)
-                along.append(second)
-                rates.append(rate)
-                delays += [delay for client in clients for delay in client.delays]
-                kilobytes = runner.run(memory(service, idle)) if number == rounds - 1 else 0.0
-    delays.sort()
-    ratios = [more / less for less, more in zip(without, along, strict=True)]
-    print(f"{rounds} rounds of {USERS} users, at least {min(rates):.0f} appends/s")
+            service = stack.enter_context(Service(data_dir, **settings))
+            sides.append(Side(service, insert_sessions(data_dir, USERS)))
+        without, along = sides
+        for side in sides:
+            runner.run(side.begin())
+            runner.run(side.load(rate, options.seconds))  # warms up
+            side.rates.clear()
+        already = along.count
+        with listening(along.port, along.cookies) as heard:
+            for number in range(options.rounds):
+                for side in sides if number % 2 else sides[::-1]:
+                    runner.run(side.turn(rate, options.seconds))
+            runner.run(asyncio.sleep(2.0))  # for the last events
+        came = len(heard["delays"])
+        assert came == along.count - already, f"{came} of {along.count - already} events came"
+        assert not heard["gaps"]
+        show(rate, without, along, sorted(heard["delays"]))
+        if options.idle:
+            print(f"an idle connection: {memory(along, options.idle):.1f} KB")
+
+
+def show(rate: float, without: Side, along: Side, delays: list[float]) -> None:
+    """Print the means, and the ratios of the turns with their 95 % intervals."""
+    rates = min(*without.rates, *along.rates), statistics.median(without.rates + along.rates)
     print(
-        f"processor time an append: {statistics.median(without):.2f} ms without listeners, "
-        f"{statistics.median(along):.2f} ms with them; ratio {statistics.median(ratios):.2f} "
-        f"({min(ratios):.2f} to {max(ratios):.2f})"
+        f"{rate:g} appends/s wanted, {rates[0]:.0f} at least and {rates[1]:.0f} in the median; "
+        f"{len(along.spent)} turns a side"
     )
+    parts = {"service": (0,), "mongod": (1,), "both": (0, 1)}
+    for name, which in parts.items():
+        less, more = (
+            [sum(turn[each] for each in which) for turn in side.spent] for side in (without, along)
+        )
+        ratios = [late / early for early, late in zip(less, more, strict=True)]
+        half = 1.96 * statistics.stdev(ratios) / len(ratios) ** 0.5
+        print(
+            f"  {name}: {statistics.mean(less):.3f} ms an append without listeners, "
+            f"{statistics.mean(more):.3f} with them; "
+            f"ratio {statistics.mean(ratios):.3f} ± {half:.3f}"
+        )
     p50, p99 = (delays[int(len(delays) * part)] * 1000 for part in (0.5, 0.99))
-    print(f"from the request to the listening client: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
-    print(f"an idle connection: {kilobytes:.1f} KB")
+    print(f"  from the request to the listening client: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+
+
+def memory(side: Side, idle: int) -> float:
+    """Return the KB of memory that an idle connection takes."""
+    process = psutil.Process(side.service.process.pid)
+    cookies = insert_sessions(side.service.data_dir, idle // 20)
+    with listening(side.port, cookies[:1]):
+        before = process.memory_info().rss
+        with listening(side.port, cookies * 20):
+            return float(process.memory_info().rss - before) / 1024 / (len(cookies) * 20)
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rates", type=float, nargs="*", default=[200.0, 1000.0])
+    parser.add_argument("--idle", type=int, default=2000)
+    options = parser.parse_args()
+    for rate in options.rates:
+        measure(options, rate)
 
 
 if __name__ == "__main__":

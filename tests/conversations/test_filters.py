@@ -147,6 +147,7 @@ class TestProperty:
         # Some categories, agents and tags have fewer conversations, and some have more.
         constants.setattr(indexes, "FEW", 15)
         constants.setattr(indexes, "FEW_TAGGED", 25)
+        constants.setattr(indexes, "FEW_BY_LAST_MESSAGE", 20)
         owner = ObjectId((await begin(alice, title="b"))["user_id"])
         work = await make_category(alice, "Work")
         clients, home = await make_category(alice, "Clients", work), await make_category(alice, "H")

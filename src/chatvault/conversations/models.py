@@ -424,27 +424,6 @@ class Conversation(Document):
         return {document["source"] async for document in found}
 
     @classmethod
-    async def count_tags(
-        cls, access: Access, session: AsyncClientSession | None = None
-    ) -> list[Raw]:
-        """Return tags with the numbers of their conversations, the most used ones first.
-
-        It reads all conversations with tags.
-        """
-        # Conversations without tags are not in the index of tags.
-        tagged = cls.owned_by(access, tags={"$type": "string"})
-        pipeline: list[Raw] = [
-            {"$match": tagged},
-            {"$project": {"_id": False, "tags": {"$setUnion": ["$tags"]}}},
-            {"$unwind": "$tags"},
-            {"$group": {"_id": "$tags", "conversations": {"$sum": 1}}},
-            {"$sort": {"conversations": DESCENDING, "_id": 1}},
-            {"$project": {"_id": False, "tag": "$_id", "conversations": True}},
-        ]
-        found = await cls.get_pymongo_collection().aggregate(pipeline, session=session)
-        return await found.to_list()
-
-    @classmethod
     async def count_categories(cls, access: Access) -> dict[ObjectId, int]:
         """Return the numbers of conversations in categories, by the category's id."""
         pipeline: list[Raw] = [

@@ -86,7 +86,7 @@ def tag_writes(
 async def list_tags(access: Access, limit: int) -> list[Raw]:
     """Return tags with the numbers of their conversations, the most used ones first."""
     found = await _find_or_count(access, limit)
-    return (await Conversation.count_tags(access))[:limit] if found is None else found
+    return (await _read(access))[:limit] if found is None else found
 
 
 async def find_counts(access: Access, tags: Sequence[str]) -> dict[str, int] | None:
@@ -123,7 +123,23 @@ async def _count(access: Access, session: AsyncClientSession) -> None:
     """Count all tags of a user; a change of them at the same time conflicts."""
     collection = TagCount.get_pymongo_collection()
     its = TagCount.owned_by(access)
-    found = await Conversation.count_tags(access, session)
+    found = await _read(access, session)
     await collection.delete_many(its, session=session)
     mark = {**its, "tag": NO_TAG, "conversations": 0, "counted_at": now()}
     await collection.insert_many([mark, *({**its, **each} for each in found)], session=session)
+
+
+async def _read(access: Access, session: AsyncClientSession | None = None) -> list[Raw]:
+    """Count the tags of all conversations; return them as they are listed."""
+    # Conversations without tags are not in the index of tags.
+    tagged = Conversation.owned_by(access, tags={"$type": "string"})
+    pipeline: list[Raw] = [
+        {"$match": tagged},
+        {"$project": {"_id": False, "tags": {"$setUnion": ["$tags"]}}},
+        {"$unwind": "$tags"},
+        {"$group": {"_id": "$tags", "conversations": {"$sum": 1}}},
+        {"$sort": {"conversations": DESCENDING, "_id": 1}},
+        {"$project": {"_id": False, "tag": "$_id", "conversations": True}},
+    ]
+    found = await Conversation.get_pymongo_collection().aggregate(pipeline, session=session)
+    return await found.to_list()

@@ -7,9 +7,11 @@ import pytest
 
 from chatvault.conversations.reading import ranges
 from chatvault.cursors import encode_name_cursor
-from chatvault.search import searcher, service
+from chatvault.search import index, searcher, service
 from chatvault.search.feed import Feed
-from chatvault.search.verifying import LONG
+from chatvault.search.ranking import Ranked
+from chatvault.search.sources import Source
+from chatvault.search.verifying import LONG, Wanted
 from conftest import HttpClient
 from support.answers import problem
 from support.factories import begin, message
@@ -77,6 +79,32 @@ async def test_understands_each_kind_of_query(way: str, alice: HttpClient) -> No
         assert found == expected, query
     assert places(await search(alice, "snake", typing="true")) == {(body["id"], 7)}
     assert places(await search(alice, '"quick bro', typing="true")) == {(body["id"], 0)}
+
+
+@pytest.mark.parametrize("others", [1, 12])
+async def test_finds_phrases_whose_last_word_begins_many(
+    others: int, alice: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few or most of those with both words have them side by side."""
+    index_all(monkeypatch)
+    monkeypatch.setattr(index, "EXPANSIONS", 1)
+    asked = list[bool]()
+    ranking = Source.rank
+
+    def rank(source: Source, wanted: Wanted, most: int, is_exact: bool) -> Ranked:  # noqa: FBT001  # as there
+        asked.append(is_exact)
+        return ranking(source, wanted, most, is_exact)
+
+    monkeypatch.setattr(Source, "rank", rank)
+    apart = [f"red then apex, number {number}" for number in range(others)]
+    texts = ["a red apple", "a red apricot", *apart]
+    body = await begin(alice, messages=[message(each) for each in texts])
+    await indexed(alice, "red")
+    asked.clear()
+    found = await search(alice, '"red ap*"')
+    assert places(found) == {(body["id"], 0), (body["id"], 1)}
+    assert found["total"] == 2
+    assert asked == [False, others == 12]
 
 
 @pytest.mark.parametrize("query", ["-word", "!!!", '"open', "a b c d e f g h i j k l m n o p q"])

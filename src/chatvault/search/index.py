@@ -132,10 +132,20 @@ class Reader:
         """Return how many messages have a word."""
         return int(self._searcher.doc_freq("body", word))
 
-    def search(self, query: Query, which: Filter, limit: int) -> tuple[list[Candidate], int]:
-        """Return the messages that fit best, best first, and how many fit."""
+    def search(
+        self, query: Query, which: Filter, limit: int, *, is_exact: bool = True
+    ) -> tuple[list[Candidate], int]:
+        """Return the messages that fit best, best first, and how many fit.
+
+        Args:
+            query: what is searched for.
+            which: of which messages.
+            limit: at most that many.
+            is_exact: whether the last word of an open phrase has to follow the others, which takes
+                long where many words begin so; else it is anywhere in the message.
+        """
         try:
-            return self._search(query, which, limit, self._query)
+            return self._search(query, which, limit, self._query if is_exact else self._loosely)
         except ValueError:
             # Too many words begin so: more is found, and sorted out when it is read.
             return self._search(query, which, limit, self._words)
@@ -162,10 +172,7 @@ class Reader:
         if term.is_prefix:
             begun = _escape(last) + ".*"
             if first:
-                if (
-                    len(self._searcher.terms_with_prefix("body", last, limit=EXPANSIONS + 1))
-                    <= EXPANSIONS
-                ):
+                if not self._begins_many(last):
                     return queries.phrase_prefix_query(schema, "body", list(term.words))
                 patterns: list[Any] = [*map(_escape, first), begun]
                 return queries.regex_phrase_query(schema, "body", patterns)
@@ -174,9 +181,24 @@ class Reader:
             return queries.phrase_query(schema, "body", list(term.words))
         return queries.term_query(schema, "body", last)
 
+    def _begins_many(self, prefix: str) -> bool:
+        found = self._searcher.terms_with_prefix("body", prefix, limit=EXPANSIONS + 1)
+        return len(found) > EXPANSIONS
+
+    def _loosely(self, term: Term) -> Any:
+        """Return a query for the words of an open phrase with the last one anywhere."""
+        *first, last = term.words
+        if not (term.is_open_phrase and self._begins_many(last)):
+            return self._query(term)
+        whole = self._query(Term(tuple(first)))
+        begun = tantivy.Query.const_score_query(self._query(Term((last,), is_prefix=True)), 0.0)
+        return tantivy.Query.boolean_query(
+            [(tantivy.Occur.Must, whole), (tantivy.Occur.Must, begun)]
+        )
+
     def _words(self, term: Term) -> Any:
         """Return a query for the words of a phrase in any order, without the last."""
-        whole = term.words[:-1] if len(term.words) > 1 and term.is_prefix else ()
+        whole = term.words[:-1] if term.is_open_phrase else ()
         parts = [(tantivy.Occur.Must, self._query(Term((each,)))) for each in whole]
         return tantivy.Query.boolean_query(parts) if parts else self._query(term)
 

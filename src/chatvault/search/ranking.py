@@ -34,7 +34,13 @@ class Ranked:
 
 
 def rank(
-    looked: Snapshot, query: Query, which: Filter, allowed: frozenset[str] | None, limit: int
+    looked: Snapshot,
+    query: Query,
+    which: Filter,
+    allowed: frozenset[str] | None,
+    limit: int,
+    *,
+    is_exact: bool = True,
 ) -> Ranked:
     """Return the candidates of a query; it takes processor time only.
 
@@ -46,11 +52,12 @@ def rank(
         which: of which messages.
         allowed: of which conversations; None for all.
         limit: at most that many candidates of the index.
+        is_exact: as the index takes it.
     """
     stored: list[Candidate] = []
     count = 0
     if looked.reader is not None and query.terms:
-        stored, count = looked.reader.search(query, which, limit)
+        stored, count = looked.reader.search(query, which, limit, is_exact=is_exact)
     is_cut = count > len(stored)
     # Those that fit less than the last of the index come after what a greater limit gives.
     floor = stored[-1].score if is_cut and stored else -math.inf

@@ -30,6 +30,9 @@ FIRST_LIMIT: Final = 256
 # The newest candidates are often of few conversations, and finding them again costs most.
 FIRST_BY_TIME: Final = 2048
 MORE: Final = 4
+# The least share of the sample that fits, so that candidates of an open phrase that only may fit
+# are read sooner than found exactly.
+LOOSE: Final = 0.15
 # Pages end after as many candidates, as each page ranks all those before it again.
 MOST_RANKED: Final = FIRST_LIMIT * MORE**4
 # Candidates that are read at a time.
@@ -172,8 +175,9 @@ class _Search:
 
     async def find(self, limit: int, offset: int) -> _Found:
         most = FIRST_BY_TIME if self._wanted.query.is_by_time else FIRST_LIMIT
+        is_exact = not await self._fits_loosely(most)
         while True:
-            ranked = await self._rank(most)
+            ranked = await self._rank(most, is_exact)
             about = ranked.count > EXACT
             if not about:
                 await self._check(ranked.candidates)
@@ -193,9 +197,21 @@ class _Search:
         ends = after >= len(groups) and (not ranked.is_cut or most >= MOST_RANKED)
         return _Found(results, total, about, None if ends else after)
 
-    async def _rank(self, most: int) -> Ranked:
+    async def _fits_loosely(self, most: int) -> bool:
+        """Whether many candidates for an open phrase fit whose last word is anywhere in them.
+
+        The first ones tell, which are the same for each page.
+        """
+        if not self._wanted.query.has_open_phrase:
+            return False
+        ranked = await self._rank(most, is_exact=False)
+        await self._check(ranked.candidates[:SAMPLE])
+        return len(self._checked.verified) >= LOOSE * len(self._checked.seen)
+
+    async def _rank(self, most: int, is_exact: bool) -> Ranked:  # noqa: FBT001  # for a thread
         ranked = [
-            await asyncio.to_thread(source.rank, self._wanted, most) for source in self._sources
+            await asyncio.to_thread(source.rank, self._wanted, most, is_exact)
+            for source in self._sources
         ]
         return merge(ranked)
 

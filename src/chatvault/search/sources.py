@@ -42,7 +42,7 @@ class Source:
     allowed: frozenset[str] | None
     guest: Guest | None = None
 
-    def rank(self, wanted: Wanted, most: int) -> Ranked:
+    def rank(self, wanted: Wanted, most: int, is_exact: bool) -> Ranked:  # noqa: FBT001  # for a thread
         """Return the candidates; it takes processor time only."""
         if self.allowed is not None and not self.allowed:
             return Ranked([], 0, is_cut=False)
@@ -52,7 +52,7 @@ class Source:
             since=wanted.since,
             until=wanted.until,
         )
-        return rank(self.looked, wanted.query, which, self.allowed, most)
+        return rank(self.looked, wanted.query, which, self.allowed, most, is_exact=is_exact)
 
 
 def merge(ranked: Sequence[Ranked]) -> Ranked:

@@ -49,6 +49,11 @@ class Term:
     is_prefix: bool = False
 
     @property
+    def is_open_phrase(self) -> bool:
+        """Whether it is several words of which the last may continue."""
+        return self.is_prefix and len(self.words) > 1
+
+    @property
     def spelled(self) -> str:
         """The words as `Words.joined` has them."""
         joined = " " + " ".join(self.words)
@@ -118,6 +123,11 @@ class Query:
     def is_by_time(self) -> bool:
         """Whether all that fits does so equally, and the newest comes first."""
         return all(term.is_prefix and len(term.words) == 1 for term in self.terms)
+
+    @property
+    def has_open_phrase(self) -> bool:
+        """Whether a phrase is searched for whose last word may continue."""
+        return any(term.is_open_phrase for term in self.terms)
 
     @property
     def asks_titles(self) -> bool:

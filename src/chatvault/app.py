@@ -432,6 +432,7 @@ def _add_erasure(app: web.Application, settings: Settings, client: Client) -> No
         searcher.forget(user_id)
         store.codec.forget(user_id)
         ledger.forget(user_id)
+        store.newest.forget_owner(user_id)
         # Its keys name segments, not users.
         store.rendered.clear()
 

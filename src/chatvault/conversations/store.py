@@ -20,6 +20,7 @@ from chatvault.access import Access
 from chatvault.conversations.codec import ContentCodec, PlainCodec
 from chatvault.conversations.decoding import ContentDecoder
 from chatvault.conversations.fresh import FreshMessages
+from chatvault.conversations.kept_pages import KeptPages
 from chatvault.conversations.models import Conversation
 from chatvault.conversations.newest import (
     CONVERSATIONS,
@@ -106,6 +107,7 @@ class MessageStore(ContentDecoder):
         leads: by user, the longest time by which a last message is later than its conversation's
             last change; it never rises.
         fresh: the messages that this process has just appended.
+        newest: the newest messages of conversations as JSON.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class MessageStore(ContentDecoder):
         )
         self.leads: LRUCache[ObjectId, timedelta] = LRUCache(LEADS_KEPT)
         self.fresh = FreshMessages()
+        self.newest = KeptPages()
         self._conversations = Batcher(self._find_conversations, max_size=32, concurrency=2)
         self._listings = Batcher(self._list_many, max_size=16, concurrency=2)
         self._summaries = Batcher(self._find_summaries, max_size=128, concurrency=2)

@@ -288,6 +288,7 @@ class CommitQueue:
             if (conversation_id := working.conversation_id) is not None:
                 owner_id = working.access.owner_id
                 self.store.fresh.note(owner_id, conversation_id, working.appended)
+                self.store.newest.forget(owner_id, conversation_id)
         if self._ledger is not None:
             self._ledger.note(
                 [(change.actor, change.added) for change in batch if change.added],

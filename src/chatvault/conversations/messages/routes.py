@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Annotated, Literal, Self
 
+import orjson
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -15,6 +16,7 @@ from chatvault.conversations.headers import (
     MessageConditionalHeaders,
     message_etag,
 )
+from chatvault.conversations.kept_pages import RenderedPage
 from chatvault.conversations.message_schemas import (
     Appended,
     AppendedBatch,
@@ -25,8 +27,10 @@ from chatvault.conversations.message_schemas import (
 )
 from chatvault.conversations.messages import append_service
 from chatvault.conversations.messages import service as message_service
+from chatvault.conversations.messages.service import LATEST
 from chatvault.conversations.parents import UnknownParent
-from chatvault.conversations.reading.pages import MessagePage, PageRequest
+from chatvault.conversations.reading.pages import PageRequest
+from chatvault.conversations.reading.rendering import render_page
 from chatvault.conversations.reading.wire import message_wire, messages_wire
 from chatvault.conversations.routes import COMMITS, STORE, answer
 from chatvault.conversations.schemas import (
@@ -54,7 +58,6 @@ from chatvault.http.routing import Routes
 from chatvault.idempotency import KeyReused
 
 NDJSON = "application/x-ndjson"
-LATEST = 2**53
 PATH = "/conversations/{conversation_id}/messages"
 routes = Routes("messages")
 
@@ -99,6 +102,11 @@ class PageQuery(BaseModel):
             raise ValueError("since is for the branch that is shown")
         return self
 
+    @property
+    def is_newest(self) -> bool:
+        """Whether it asks for the newest messages of the branch that is shown."""
+        return self.before == LATEST and self.branches == "active"
+
     def to_request(self) -> PageRequest:
         """Return the query as a page request."""
         chosen = self.model_dump(exclude={"branches"})
@@ -124,13 +132,16 @@ async def list_messages(
     """
     if NDJSON in request.headers.get("Accept", ""):
         return await _stream(request, actor, path, query)
-    page = await message_service.list_page(
-        actor,
-        request.app[STORE],
-        request.app[RECORDER],
-        conversation_id=path.conversation_id,
-        wanted=query.to_request(),
-    )
+    deps, conversation_id = (request.app[STORE], request.app[RECORDER]), path.conversation_id
+    if query.is_newest:
+        page = await message_service.show_newest(
+            actor, *deps, conversation_id=conversation_id, limit=query.limit
+        )
+    else:
+        found = await message_service.list_page(
+            actor, *deps, conversation_id=conversation_id, wanted=query.to_request()
+        )
+        page = render_page(found, query.limit)
     return _page(request, query, page)
 
 
@@ -174,9 +185,9 @@ async def get_outline(
     return json_response(shown, headers=headers)
 
 
-def _page(request: web.Request, query: PageQuery, page: MessagePage) -> web.Response:
+def _page(request: web.Request, query: PageQuery, page: RenderedPage) -> web.Response:
     shown = {
-        "messages": messages_wire(page.messages),
+        "messages": orjson.Fragment(page.json),
         "pagination": {
             "total": page.total,
             "limit": query.limit,
@@ -187,12 +198,12 @@ def _page(request: web.Request, query: PageQuery, page: MessagePage) -> web.Resp
     return json_response(shown, headers=_links(request, query, page))
 
 
-def _links(request: web.Request, query: PageQuery, page: MessagePage) -> dict[str, str]:
+def _links(request: web.Request, query: PageQuery, page: RenderedPage) -> dict[str, str]:
     """Return `Link` to the messages around a page, by cursors that new messages do not shift."""
     headers = {"X-Total-Count": str(page.total), "ETag": etag(page.version)}
-    if not page.messages:
+    oldest, newest = page.oldest, page.newest
+    if oldest is None:
         return headers
-    oldest, newest = page.messages[0].seq, page.messages[-1].seq
     backwards = query.before is not None
     links = []
     if (

@@ -17,6 +17,7 @@ from chatvault.conversations.commits.change import Change, estimate
 from chatvault.conversations.commits.queue import CommitQueue
 from chatvault.conversations.commits.working_copy import WorkingCopy
 from chatvault.conversations.holds import Holds
+from chatvault.conversations.kept_pages import RenderedPage
 from chatvault.conversations.preconditions import Precondition, version_of
 from chatvault.conversations.reading.consistency import count_stored
 from chatvault.conversations.reading.dates import read_since
@@ -31,12 +32,16 @@ from chatvault.conversations.reading.pages import (
     read_offset,
     stream,
 )
+from chatvault.conversations.reading.rendering import render_page
 from chatvault.conversations.reading.tree import add_parents
 from chatvault.conversations.schemas import MessageEdit
 from chatvault.conversations.shapes import ConversationDoc, RevisionDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import NotFound
 from chatvault.fields import now
+
+# A place after all messages.
+LATEST = 2**53
 
 
 async def edit(
@@ -208,6 +213,42 @@ async def list_page(
         audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
     )
     return page
+
+
+async def show_newest(
+    actor: Actor,
+    store: MessageStore,
+    recorder: Recorder,
+    *,
+    conversation_id: ObjectId,
+    limit: int,
+) -> RenderedPage:
+    """Return the newest messages of the branch that is shown, as JSON.
+
+    Those of a conversation that has not changed since are kept, and only its version is read.
+
+    Raises:
+        NotFound: the actor has no such conversation.
+    """
+    access = await resolve(actor, conversation_id, Need.READ)
+    page = store.newest.find(access.owner_id, conversation_id, limit)
+    if page is None or page.version != await store.find_version(access, conversation_id):
+        page = await _render_newest(access, store, conversation_id, limit)
+        store.newest.keep(access.owner_id, conversation_id, page)
+    details = {"messages": page.count}
+    await recorder.record(
+        audit.entry(actor, Action.CONVERSATION_LIST_MESSAGES, conversation_id, details=details)
+    )
+    return page
+
+
+async def _render_newest(
+    access: Access, store: MessageStore, conversation_id: ObjectId, limit: int
+) -> RenderedPage:
+    async def read(conversation: ConversationDoc) -> MessagePage:
+        return await read_before(access, store, conversation, LATEST, limit)
+
+    return render_page(await read_consistently(access, store, conversation_id, read), limit)
 
 
 async def outline(

@@ -1,8 +1,14 @@
 """Render the messages in segments as JSON, cached as they are read often and rarely change."""
 
 from chatvault.access import Access
+from chatvault.conversations.kept_pages import RenderedPage
 from chatvault.conversations.reading.consistency import ReadConflict, check_unchanged, has_segments
-from chatvault.conversations.reading.pages import WHOLE_BYTES, ConversationView, read_newest
+from chatvault.conversations.reading.pages import (
+    WHOLE_BYTES,
+    ConversationView,
+    MessagePage,
+    read_newest,
+)
 from chatvault.conversations.reading.paths import is_branched
 from chatvault.conversations.reading.wire import messages_wire, run_wire
 from chatvault.conversations.shapes import ConversationDoc, SegmentDoc
@@ -27,6 +33,28 @@ async def show(
         return ConversationView(conversation, tail)
     older = await render_older(access, store, conversation)
     return ConversationView(conversation, tail, older.json, older.count)
+
+
+def render_page(page: MessagePage, limit: int) -> RenderedPage:
+    """Return a page of messages as JSON.
+
+    Args:
+        page: the messages.
+        limit: how many were asked for.
+    """
+    places = [each.seq for each in page.messages]
+    return RenderedPage(
+        json=to_json(messages_wire(page.messages)),
+        count=len(places),
+        oldest=places[0] if places else None,
+        newest=places[-1] if places else None,
+        total=page.total,
+        has_more=page.has_more,
+        version=page.version,
+        first_seq=page.first_seq,
+        limit=limit,
+        offset=page.offset,
+    )
 
 
 async def render_older(

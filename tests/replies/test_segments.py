@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from chatvault.conversations.commits.reader import BatchReader
 from chatvault.conversations.routes import COMMITS
 from conftest import HttpClient
 from support.answers import found
@@ -49,3 +50,37 @@ class TestRegenerate:
         ended = {"action": "reply.finish"}
         assert await database["audit_logs"].count_documents(ended) == 1
         await stored(database, conversation["id"])
+
+
+class TestBegin:
+    @pytest.mark.parametrize(("more", "queries"), [({}, 0), ({"id": "mine"}, 1)])
+    async def test_looks_for_an_id_that_the_client_gave_alone(
+        self,
+        http: HttpClient,
+        alice: HttpClient,
+        fake_model: FakeModel,
+        monkeypatch: pytest.MonkeyPatch,
+        more: dict[str, Any],
+        queries: int,
+    ) -> None:
+        some = [message(str(n), ("user", "assistant")[n % 2], id=f"m{n}") for n in range(12)]
+        conversation = await begin(alice, messages=some, title="T")
+        assert http.app is not None
+        await http.app[COMMITS].drain()
+        looked, look = list[str](), BatchReader._look_in_segments
+
+        async def look_in_segments(reader: Any, wanted: Any, *, whole: bool) -> None:
+            looked.extend(each for _, ids, _ in wanted for each in ids)
+            await look(reader, wanted, whole=whole)
+
+        monkeypatch.setattr(BatchReader, "_look_in_segments", look_in_segments)
+        fake_model.say("Hi")
+
+        exchange = await ask(alice, conversation, "Hello", **more)
+
+        assert exchange["state"] == "completed"
+        assert looked == ["mine"] * queries
+        assert said(await found(alice, conversation["id"]))[-2:] == [
+            ("user", "Hello"),
+            ("assistant", "Hi"),
+        ]

@@ -204,6 +204,7 @@ class Turn:
     Attributes:
         content: the content of a new message; None if it is stored already.
         user_message_id: the id of the message to answer.
+        is_named: whether a message may have this id already; false for an id that was made here.
         target_id: the answer that the new one replaces or is an alternative to.
         parent_id: the message that an alternative follows.
         upto: the model sees only messages before this place.
@@ -212,6 +213,7 @@ class Turn:
 
     content: str | None
     user_message_id: str
+    is_named: bool = True
     mode: Mode = Mode.APPEND
     target_id: str | None = None
     parent_id: str | None = None
@@ -365,7 +367,8 @@ async def _turn(
     if wanted.regenerate is not None:
         return await _regeneration(access, store, conversation, wanted.regenerate)
     if wanted.id is None:
-        return Turn(content=wanted.content, user_message_id=str(uuid.uuid4()))
+        new_id = str(uuid.uuid4())
+        return Turn(content=wanted.content, user_message_id=new_id, is_named=False)
     known = await find_messages(access, store, conversation, [wanted.id])
     if not known:
         return Turn(content=wanted.content, user_message_id=wanted.id)

@@ -102,7 +102,8 @@ class ReplyPlan:
     @property
     def message_ids(self) -> frozenset[str]:
         """The ids of the messages that the decision reads."""
-        ids = {self.turn.user_message_id}
+        # An id that was made here is nobody's, and looking for it takes a query.
+        ids = {self.turn.user_message_id} if self.turn.is_named else set[str]()
         return frozenset(ids | {self.waiting["message_id"]} if self.waiting else ids)
 
 
@@ -177,8 +178,8 @@ def idempotent_start(
 
 def _decide(working: WorkingCopy, actor: Actor, reply_plan: ReplyPlan) -> StartedReply:
     output = output_of(working.fields, reply_plan)
-    known = working.find(reply_plan.turn.user_message_id)
-    if reply_plan.turn.content is not None and known is not None:
+    turn = reply_plan.turn
+    if turn.content is not None and turn.is_named and working.find(turn.user_message_id):
         raise MessageIdTaken
     return decide_start(working, actor, reply_plan, output)
 

@@ -109,20 +109,20 @@ def settings(data_dir: Path, url: str | None = None) -> dict[str, str]:
     return given if url is None else {**given, "CHATVAULT_MONGODB_URL": url}
 
 
-def start_service(data_dir: Path) -> tuple[Server, float]:
+def start_service(data_dir: Path, env: Mapping[str, str] | None = None) -> tuple[Server, float]:
     """Return the service on its embedded MongoDB, and the seconds until its first answer."""
     began = time.monotonic()
-    service = Server(*SERVE, env=settings(data_dir))
+    service = Server(*SERVE, env={**settings(data_dir), **(env or {})})
     service.fetch("/health")
     return service, time.monotonic() - began
 
 
 @contextmanager
-def own_service() -> Iterator[tuple[Path, Server, str]]:
+def own_service(env: Mapping[str, str] | None = None) -> Iterator[tuple[Path, Server, str]]:
     """Yield a data directory, the service on it, and the URL of its embedded MongoDB."""
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder, "data")
-        service, _ = start_service(data_dir)
+        service, _ = start_service(data_dir, env)
         try:
             with embedded_mongodb(data_dir) as url:
                 yield data_dir, service, url

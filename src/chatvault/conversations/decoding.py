@@ -77,7 +77,9 @@ class ContentDecoder:
         found, codec = [*documents], self.codec
         if not codec.reads_sealed or not found:
             return found
-        owners = {cast("Raw", each)["user_id"] for each in found}
+        # By their bytes, as ids are compared by a call each.
+        ids = [cast("Raw", each)["user_id"] for each in found]
+        owners = {each.binary: each for each in ids}.values()
         if missing := codec.missing(owners):
             await codec.fetch(missing)
         try:

@@ -2,10 +2,11 @@
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from bson import ObjectId
@@ -27,7 +28,7 @@ from chatvault.vault.envelope import (
 )
 from chatvault.vault.masters import MasterKeys
 from chatvault.vault.models import UserKey
-from chatvault.vault.opened import OpenedValues
+from chatvault.vault.opened import Name, OpenedValues
 
 # Keys are read again after this time, and gone from memory soon after the second.
 FRESH_SECONDS: Final = 60.0
@@ -134,7 +135,7 @@ class DataKeys:
             raise KeysUnavailable(retry_after=1)
         return newest.seal(data, place, self.compressor)
 
-    def opener(self, user_id: ObjectId, *, final: bool, keeps: bool = False) -> Opener:
+    def opener(self, user_id: ObjectId, *, final: bool) -> Opener:
         """Return a function that opens what is sealed with one user's keys.
 
         It takes the stored bytes and their place. It raises UnknownEpoch if there was no such key
@@ -143,28 +144,62 @@ class DataKeys:
         Args:
             user_id: whose keys.
             final: whether the keys were read after the sealed bytes.
-            keeps: whether opened values are kept in memory, and found there.
         """
         keys, decompress = self._keys_of(user_id), self.compressor.decompress
-        known, kept = keys.ciphers, self.opened if keeps else None
+        known = keys.ciphers
 
         def open_sealed(sealed: bytes, place: bytes) -> bytes:
             head = sealed[:HEAD_BYTES]
             cipher = known.get(head) or _find_cipher(keys, sealed, final=final)
-            if kept is not None and (found := kept.find(user_id, place, sealed)) is not None:
-                return found
             try:
                 data = cipher.decrypt(
                     sealed[HEAD_BYTES:NONCE_END], sealed[NONCE_END:], head + place
                 )
             except (InvalidTag, ValueError) as error:
                 raise Unreadable from error
-            opened = decompress(data) if head[0] == COMPRESSED else data
-            if kept is not None:
-                kept.keep(user_id, place, sealed, opened)
-            return opened
+            return decompress(data) if head[0] == COMPRESSED else data
 
         return open_sealed
+
+    def open_together(
+        self,
+        user_id: ObjectId,
+        place: bytes,
+        values: tuple[Sequence[Name], list[bytes]],
+        ending: Callable[[Any], bytes],
+        *,
+        final: bool,
+    ) -> Sequence[bytes | None]:
+        """Return what values of one document were opened to, None for each that does not open.
+
+        They are kept in memory, and found there by one look-up.
+
+        Args:
+            user_id: whose keys.
+            place: the beginning of each value's place.
+            values: their names, which may change with the document, and the sealed bytes.
+            ending: returns the end of a value's place, by its name.
+            final: whether the keys were read after the sealed bytes.
+
+        Raises:
+            UnknownEpoch: there was no such key when the keys were read.
+        """
+        kept = self.opened.find(user_id, place)
+        if kept is not None and (found := kept.all_of(*values)) is not None:
+            return found
+        open_sealed = self.opener(user_id, final=final)
+        opened: list[bytes | None] = []
+        new: dict[Name, tuple[bytes, bytes]] = {}
+        for name, sealed in zip(*values, strict=True):
+            value = None if kept is None else kept.find(name, sealed)
+            if value is None:
+                with suppress(Unreadable):
+                    value = open_sealed(sealed, place + ending(name))
+                    new[name] = sealed, value
+            opened.append(value)
+        if new:
+            self.opened.keep(user_id, place, new)
+        return opened
 
     def _keys_of(self, user_id: ObjectId) -> UserKeys:
         keys = self._held.get(user_id)
@@ -181,7 +216,9 @@ class DataKeys:
         self._drop_old(read_at - HELD_SECONDS)
         for user_id, keys in read.items():
             # At the end, so that those read first come first.
-            self._held.pop(user_id, None)
+            before = self._held.pop(user_id, None)
+            if before is not None and not before.by_epoch.keys() <= keys.by_epoch.keys():
+                self.opened.drop(user_id)
             self._held[user_id] = keys
 
     def _take(self, keys: UserKeys, stored: Raw) -> None:

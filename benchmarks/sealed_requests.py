@@ -29,6 +29,7 @@ KEPT = 20
 AT_ONCE = 50
 WORDS = 80
 VOCABULARY = [secrets.token_hex(1 + number % 5) for number in range(5000)]
+Used = tuple[float, float]
 MINIMAL = {"Prefer": "return=minimal"}
 
 
@@ -51,9 +52,10 @@ class Side:
         self.http = http
         self.ids: dict[int, list[str]] = {}
 
-    def used(self) -> float:
-        """Return the processor time of the service and of mongod."""
-        return sum(map(_processor_seconds, self.pids))
+    def used(self) -> tuple[float, float]:
+        """Return the processor time of the service, and of the service and mongod."""
+        service, mongod = map(_processor_seconds, self.pids)
+        return service, service + mongod
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Return the answer's bytes."""
@@ -147,17 +149,24 @@ OPERATIONS: dict[str, Callable[[Side], Awaitable[int]]] = {
 }
 
 
-def _report(operation: str, plain: list[float], sealed: list[float]) -> None:
-    """Print the ratio of the means, and its 95 % interval."""
+def _ratio(plain: list[float], sealed: list[float]) -> str:
+    """Return the ratio of the means, and its 95 % interval."""
     ratio = sum(sealed) / sum(plain)
     left = [one - ratio * other for one, other in zip(sealed, plain, strict=True)]
     half = 1.96 * statistics.stdev(left) / len(left) ** 0.5 / statistics.mean(plain)
-    middle = statistics.median(b / a for a, b in zip(plain, sealed, strict=True))
-    print(
-        f"{operation:20}{statistics.mean(plain) * 1e6:12.0f}{statistics.mean(sealed) * 1e6:11.0f}"
-        f"  {ratio:.3f} +- {half:.3f}  {middle:.3f}",
-        flush=True,
-    )
+    return f"{ratio:.3f} +- {half:.3f}"
+
+
+def _report(operation: str, plain: list[Used], sealed: list[Used]) -> None:
+    """Print what both sides took, the service alone and with mongod, and the ratios."""
+    for name, which in (("service", 0), ("with mongod", 1)):
+        one, other = [each[which] for each in plain], [each[which] for each in sealed]
+        middle = statistics.median(b / a for a, b in zip(one, other, strict=True))
+        print(
+            f"{operation:20}{name:13}{statistics.mean(one) * 1e6:7.0f} us"
+            f"{statistics.mean(other) * 1e6:7.0f} us  {_ratio(one, other)}, median {middle:.3f}",
+            flush=True,
+        )
 
 
 async def measure(
@@ -178,14 +187,16 @@ async def measure(
             print(
                 f"storageSize of {length} messages: {plain}, sealed {sealed}: {sealed / plain:.2f}"
             )
-        seen: dict[tuple[str, int], list[float]] = defaultdict(list)
+        seen: dict[tuple[str, int], list[Used]] = defaultdict(list)
         for number in range(rounds + 1):
             for operation in operations:
                 for which in (0, 1) if number % 2 else (1, 0):
                     before = sides[which].used()
                     count = await OPERATIONS[operation](sides[which])
-                    seen[operation, which].append((sides[which].used() - before) / count)
-    print(f"{'':20} readable us  sealed us  ratio of means   median of ratios")
+                    after = sides[which].used()
+                    service, both = ((b - a) / count for a, b in zip(before, after, strict=True))
+                    seen[operation, which].append((service, both))
+    print("processor time of readable and of sealed content, and the ratio of the means")
     for operation in operations:
         # Without the first round, which warms up.
         _report(operation, seen[operation, 0][1:], seen[operation, 1][1:])

@@ -117,8 +117,7 @@ class TestDeclarations:
         sealed = {name for name, holds in HOLDS.items() if holds.sealed}
         assert sealed == {
             "agents", "api_keys", "attachment_parts", "attachments", "categories",
-            "groups",
-            "conversations",
-            "export_parts", "import_uploads", "imports", "link_parts", "notes", "preferences",
+            "conversations", "export_parts", "groups", "holds", "import_uploads",
+            "imports", "link_parts", "notes", "preferences",
             "reply_events", "revisions", "search_files", "segments", "templates",
         }  # fmt: skip

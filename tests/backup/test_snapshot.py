@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import bson
 import pytest
@@ -16,10 +16,13 @@ from chatvault.audit.recorder import Recorder
 from chatvault.backup import service, snapshot
 from chatvault.backup.errors import SnapshotLost
 from chatvault.backup.files import BackupReader
+from chatvault.conversations.shapes import ConversationDoc, SegmentDoc
+from chatvault.conversations.store import MessageStore
 from chatvault.errors import Denied
 from chatvault.mongodb.database import Client
 from chatvault.sealing.sealer import Sealer
 from conftest import HttpClient
+from support.codecs import usual_codec
 from support.factories import begin, message
 from support.stored import tiny_bounds, whole
 
@@ -42,8 +45,12 @@ async def back_up(path: Path) -> service.BackedUp:
     )
 
 
-def assert_is_one_moment(found: Documents) -> None:
+async def assert_is_one_moment(found: Documents) -> None:
     """Each conversation has all its messages once, and one audit entry for each version."""
+    store = MessageStore(usual_codec())
+    heads = cast("list[ConversationDoc]", found["conversations"])
+    await store.open_conversations(heads, aware=True)
+    await store.open_segments(cast("list[SegmentDoc]", found["segments"]), aware=True)
     segments: dict[Any, list[dict[str, Any]]] = {}
     for segment in sorted(found["segments"], key=lambda each: each["start"]):
         segments.setdefault(segment["generation"], []).append(segment)
@@ -91,7 +98,7 @@ class TestMoment:
 
         assert appended > 60
         found = stored_in(tmp_path / "x")
-        assert_is_one_moment(found)
+        await assert_is_one_moment(found)
         assert {name: len(each) for name, each in found.items()} == done.end.counts
 
     async def test_has_the_newest_block_as_its_checkpoint(

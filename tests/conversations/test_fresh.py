@@ -1,5 +1,6 @@
 """Messages that were just appended are shown to followers without reading them again."""
 
+import json
 from typing import Any
 
 import pytest
@@ -55,9 +56,11 @@ async def test_are_as_they_would_be_read(
 
     access = Access(ObjectId(begun["user_id"]), Need.MANAGE)
     places = Places(access, ObjectId(begun["id"]), range(1, 3))
-    read = await PlaceReader(MessageStore()).read(places)
+    read = await PlaceReader(MessageStore(store.codec)).read(places)
     assert read
-    assert to_json(messages_wire(found)) == to_json(messages_wire(read))
+    # Sealed fields come after the readable ones.
+    one, other = (json.loads(to_json(messages_wire(each))) for each in (found, read))
+    assert one == other
 
 
 async def test_are_shown_to_readers_of_that_version_only(

@@ -11,13 +11,14 @@ from yarl import URL
 from chatvault.conversations.commits import garbage
 from chatvault.conversations.released import release_lifted
 from chatvault.conversations.routes import COMMITS, STORE
+from chatvault.conversations.store import MessageStore
 from chatvault.conversations.trash.purging import purge_page
 from chatvault.conversations.trash.routes import TRASH_DEPS
 from chatvault.erasure import service as erasures
 from chatvault.erasure.holding import erasable
 from conftest import HttpClient, SignIn
 from support.answers import problem, wrong_fields
-from support.codecs import sealing
+from support.codecs import sealing, usual_codec
 from support.factories import PASSWORD, begin, message
 from support.stored import tiny_bounds
 
@@ -56,11 +57,14 @@ async def pages(http: HttpClient, path: str, limit: int = 3) -> list[Raw]:
 
 async def words(database: Any) -> set[str]:
     """All that is stored of messages."""
-    found = set()
-    for name in ("conversations", "segments"):
-        async for each in database[name].find():
-            found |= {said["content"] for said in each["messages"] if "content" in said}
-    return found | {each["message"]["content"] async for each in database.revisions.find()}
+    store = MessageStore(usual_codec())
+    heads = await store.open_conversations(await database.conversations.find().to_list())
+    runs = await store.open_segments(await database.segments.find().to_list())
+    earlier = await store.open_revisions(await database.revisions.find().to_list())
+    said = [*(each["message"] for each in earlier)]
+    for holder in (*heads, *runs):
+        said += [each for each in holder["messages"] if "content" in each]
+    return {each["content"] for each in said}
 
 
 class TestHolds:

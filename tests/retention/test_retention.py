@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
+from bson import ObjectId
 
 from chatvault.actor import Actor, Door, Role
 from chatvault.conversations.trash.routes import TRASH_DEPS
@@ -17,9 +18,9 @@ from support.factories import begin, message
 PATH = "/users/me/retention"
 
 
-async def age(database: Any, title: str, days: int) -> None:
-    at = now() - timedelta(days=days)
-    await database.conversations.update_one({"title": title}, {"$set": {"updated_at": at}})
+async def age(database: Any, conversation: dict[str, Any], days: int) -> None:
+    at, which = now() - timedelta(days=days), {"_id": ObjectId(conversation["id"])}
+    await database.conversations.update_one(which, {"$set": {"updated_at": at}})
 
 
 async def titles(http: HttpClient, query: str = "") -> set[str]:
@@ -34,8 +35,9 @@ class TestRetention:
         for http, title, days in (
             (alice, "old", 40), (alice, "pinned", 40), (alice, "new", 5), (bob, "bob's", 40),
         ):  # fmt: skip
-            await begin(http, title=title, messages=[message()], pinned=title == "pinned")
-            await age(database, title, days)
+            pinned = title == "pinned"
+            begun = await begin(http, title=title, messages=[message()], pinned=pinned)
+            await age(database, begun, days)
         dry = await (await alice.get(PATH, params={"days": 30})).json()
         assert (dry["days"], dry["role_days"], dry["due"], len(dry["due_ids"])) == (
             None,
@@ -60,8 +62,7 @@ class TestRetention:
     async def test_of_a_role_is_an_operators(
         self, app: web.Application, alice: HttpClient, database: Any
     ) -> None:
-        await begin(alice, title="old")
-        await age(database, "old", 40)
+        await age(database, await begin(alice, title="old"), 40)
         operator = Actor(door=Door.CLI)
         await alice.put(PATH, json={"days": 100})
         await service.set_for_role(operator, role=Role.USER, days=39)

@@ -15,9 +15,9 @@ from support.factories import MASTER_KEYS
 MASTER = bytes(range(32))
 
 
-def sealing(root: bytes = MASTER) -> SealedCodec:
-    """Return a codec that seals."""
-    return SealedCodec(DataKeys(MasterKeys([root])))
+def sealing(root: bytes | None = None) -> SealedCodec:
+    """Return a codec that seals, with the master key of applications under test if they seal."""
+    return SealedCodec(DataKeys(MasterKeys([root or usual_master() or MASTER])))
 
 
 def usual_master() -> bytes | None:

@@ -46,7 +46,7 @@ class Hold(Owned, Document):
     lifted_at: datetime | None = None
     is_open: bool = True
 
-    holds: ClassVar = Content(plain=("reason",))
+    holds: ClassVar = Content(words=("reason",))
 
     class Settings:
         """Beanie's."""

@@ -194,8 +194,8 @@ async def measure(
                     before = sides[which].used()
                     count = await OPERATIONS[operation](sides[which])
                     after = sides[which].used()
-                    service, both = ((b - a) / count for a, b in zip(before, after, strict=True))
-                    seen[operation, which].append((service, both))
+                    mine, both = ((b - a) / count for a, b in zip(before, after, strict=True))
+                    seen[operation, which].append((mine, both))
     print("processor time of readable and of sealed content, and the ratio of the means")
     for operation in operations:
         # Without the first round, which warms up.

@@ -27,7 +27,7 @@ from chatvault.conversations.messages import service as message_service
 from chatvault.conversations.messages.append_service import Appended
 from chatvault.conversations.preconditions import Precondition
 from chatvault.conversations.reading import pages as reading
-from chatvault.conversations.reading.pages import PageRequest
+from chatvault.conversations.reading.pages import ConversationView, PageRequest
 from chatvault.conversations.reading.wire import conversation_wire
 from chatvault.conversations.schemas import (
     ConversationCreate,
@@ -117,6 +117,12 @@ class Model:
 def said(number: int, *, prefix: str = "") -> Said:
     """The message with this number; few numbers make for many repeats."""
     return Said(f"{prefix}m{number}", ("user", "assistant")[number % 2], f"{prefix}{number}")
+
+
+def shown_in(view: ConversationView) -> list[tuple[int, str, str]]:
+    """Return the messages of a conversation as it is shown."""
+    messages = orjson.loads(to_json(conversation_wire(view)))["messages"]
+    return [(each["seq"], each["id"], each["content"]) for each in messages]
 
 
 def triples(messages: list[StoredMessage]) -> list[tuple[int, str, str]]:
@@ -348,8 +354,7 @@ class World:
         shown = await service.read_back(
             Access.of(self.actor), self.commits(step).store, conversation_id=self.id
         )
-        wire = orjson.loads(to_json(conversation_wire(shown)))["messages"]
-        assert [(each["seq"], each["id"], each["content"]) for each in wire] == expected
+        assert shown_in(shown) == expected
         conversation = await self.commits(step).store.find_conversation(
             Access.of(self.actor), self.id
         )
@@ -370,7 +375,7 @@ class World:
             wanted=ListRequest(limit=5),
         )
         [one] = listed.whole
-        assert [(each["seq"], each["id"], each["content"]) for each in one.messages] == expected
+        assert shown_in(one) == expected
 
     # What goes wrong, and housekeeping.
 

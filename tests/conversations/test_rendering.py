@@ -61,6 +61,19 @@ class TestOlderMessages:
         assert [each["seq"] for each in again["messages"]] == list(range(300))
         assert again["messages_truncated"] is False
 
+    async def test_are_read_once_for_lists_too(
+        self, app: web.Application, alice: HttpClient, reads: Reads
+    ) -> None:
+        begun = [await begin(alice, messages=LONG) for _ in range(2)]
+        await app[COMMITS].drain()
+        shown = [await found(alice, each["id"]) for each in reversed(begun)]
+        reads.count = 0
+
+        listed = await (await alice.get("/conversations")).json()
+
+        assert listed == shown
+        assert reads.count == 0
+
     @pytest.mark.parametrize("place", [0, 100, 251, 299])
     async def test_show_an_edit_at_once(
         self, alice: HttpClient, elsewhere: HttpClient, place: int

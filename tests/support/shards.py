@@ -79,10 +79,6 @@ ANY_SHARD = {
     ("usage/review.py", "usage"): "administrators ask for all users' tokens",
     ("usage/review.py", "usage_days"): "the same, of messages and bytes",
     (
-        "conversations/store.py: MessageStore.list_segments_of",
-        "segments",
-    ): "one owner's, of all conversations of a list",
-    (
         "conversations/store.py: MessageStore.walk_revisions",
         "revisions",
     ): "one owner's, of all conversations, for an export of everything",

@@ -285,17 +285,6 @@ class MessageStore(ContentDecoder):
         query = Segment.owned_by(access, generation=generation, start={"$lt": before})
         return _segments().find(query, WITHOUT_MESSAGES).sort("start", 1)
 
-    async def list_segments_of(
-        self, access: Access, generations: list[ObjectId]
-    ) -> dict[ObjectId, list[SegmentDoc]]:
-        """Return the segments of several generations, by generation."""
-        runs: dict[ObjectId, list[SegmentDoc]] = {generation: [] for generation in generations}
-        if runs:
-            query = Segment.owned_by(access, generation={"$in": generations})
-            for segment in await self.open_segments(await _segments().find(query).to_list()):
-                runs[segment["generation"]].append(segment)
-        return runs
-
     async def walk_segments_with(
         self,
         access: Access,

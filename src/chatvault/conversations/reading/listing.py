@@ -1,24 +1,17 @@
 """List conversations with as many of their messages as the list's budget allows."""
 
+import asyncio
 from functools import partial
 
 from chatvault.access import Access
-from chatvault.conversations.reading.consistency import (
-    ReadConflict,
-    check_unchanged,
-    has_segments,
-    not_deleted,
-    number,
-    window,
-)
+from chatvault.conversations.reading.consistency import ReadConflict, has_segments
 from chatvault.conversations.reading.pages import ConversationView, read_consistently
 from chatvault.conversations.reading.paths import is_branched
-from chatvault.conversations.reading.rendering import show
-from chatvault.conversations.reading.wire import messages_wire, run_wire
-from chatvault.conversations.shapes import ConversationDoc, SegmentDoc, StoredMessage
+from chatvault.conversations.reading.rendering import render_older, show
+from chatvault.conversations.reading.wire import run_wire
+from chatvault.conversations.shapes import ConversationDoc
 from chatvault.conversations.store import MessageStore
 from chatvault.errors import Busy, NotFound
-from chatvault.fields import Raw
 
 # The messages in a list, in BSON bytes; docs/api.md states it.
 LIST_BYTES = 8 * 1024 * 1024
@@ -52,25 +45,30 @@ async def show_list(
             tails.add(fields["_id"])
             budget -= fields["tail_bytes"]
     read = await store.find_conversations(access, [*whole, *tails])
-    long = [
-        each["generation"] for each in read.values() if each["_id"] in whole and has_segments(each)
-    ]
-    segments = await store.list_segments_of(access, long)
-    shown = []
-    for fields in documents:
-        conversation = read.get(fields["_id"])
-        if conversation is None:
-            shown.append(ConversationView(fields, []))
-            continue
-        runs = segments.get(conversation["generation"], [])
-        try:
-            if is_branched(conversation):
-                shown.append(await show(access, store, conversation))
-                continue
-            shown.append(ConversationView(conversation, _assemble(conversation, runs)))
-        except ReadConflict:
-            shown.append(await _reread(access, store, conversation))
-    return shown
+    # The segments of all of them are read by one query.
+    shown = {each: _show(access, store, read[each], is_whole=each in whole) for each in read}
+    views = dict(zip(shown, await asyncio.gather(*shown.values()), strict=True))
+    return [views.get(each["_id"]) or ConversationView(each, []) for each in documents]
+
+
+async def _show(
+    access: Access,
+    store: MessageStore,
+    conversation: ConversationDoc,
+    *,
+    is_whole: bool,
+) -> ConversationView:
+    """Return a conversation with all its messages, or with those of its tail."""
+    try:
+        if is_branched(conversation):
+            return await show(access, store, conversation)
+        tail = run_wire(conversation["messages"], conversation["tail_seq"])
+        if not is_whole or not has_segments(conversation):
+            return ConversationView(conversation, tail)
+        older = await render_older(access, store, conversation)
+        return ConversationView(conversation, tail, older.json, older.count)
+    except ReadConflict:
+        return await _reread(access, store, conversation)
 
 
 async def _reread(
@@ -87,20 +85,3 @@ async def _reread(
     except (NotFound, Busy):
         newest = run_wire(conversation["messages"], conversation["tail_seq"])
         return ConversationView(conversation, newest)
-
-
-def _assemble(conversation: ConversationDoc, segments: list[SegmentDoc]) -> list[Raw]:
-    """Join the parts of a conversation: its tail, and the segments that were read with it.
-
-    Raises:
-        ReadConflict: the segments changed since its document was read.
-    """
-    first = conversation["first_seq"]
-    if not segments:
-        return run_wire(conversation["messages"], conversation["tail_seq"])
-    tail = number(conversation["messages"], conversation["tail_seq"])
-    messages: list[StoredMessage] = []
-    for segment in segments:
-        check_unchanged(segment, conversation)
-        messages += number(segment["messages"], first + segment["start"])
-    return messages_wire(not_deleted(window(messages + tail, first, conversation["next_seq"])))

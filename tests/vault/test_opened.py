@@ -39,7 +39,7 @@ class TestOpenedValues:
         assert group.all_of([3, 4], [b"s3", b"s4"]) is None
         assert group.find(2, b"s2") == b"o2"
 
-    def test_begin_anew_where_too_many_are_together(self) -> None:
+    def test_begin_empty_where_too_many_are_together(self) -> None:
         kept = OpenedValues()
         kept.keep(USER, b"here", dict.fromkeys(range(MOST_VALUES), (b"s", b"o")))
         assert len(kept) == MOST_VALUES

@@ -57,6 +57,7 @@ ELSEWHERE = {
     "chatvault.sessions.service.end_by_provider": "tests/oidc",
     "chatvault.backup.service.back_up": "tests/backup",
     "chatvault.conversations.messages.append_service.replace_last": "tests/conversations",
+    "chatvault.conversations.messages.service.show_newest": "tests/conversations",
     "chatvault.conversations.messages.service.stream_all": "tests/conversations",
     "chatvault.completions.service.complete": "tests/replies",
     "chatvault.categories.service.find_or_make": "tests/conversations/test_changed.py",

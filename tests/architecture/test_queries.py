@@ -67,6 +67,7 @@ HOLD_MESSAGES = {
     "conversations/trash/queries.py": "decodes what is read with its store",
     "conversations/reading/tree.py": "reads links, ids and which messages are deleted",
     "administration/service.py": "counts",
+    "conversations/tag_counts.py": "counts",
     "usage/service.py": "counts",
     "usage/metering.py": "counts",
 }

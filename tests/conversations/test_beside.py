@@ -154,9 +154,15 @@ class TestConversation:
 
 class TestPages:
     async def test_have_the_content_of_their_etag(
-        self, alice: HttpClient, long: dict[str, Any], between: list[ScriptedAnswer]
+        self,
+        alice: HttpClient,
+        long: dict[str, Any],
+        between: list[ScriptedAnswer],
+        constants: pytest.MonkeyPatch,
     ) -> None:
         """Whatever is edited and removed, a page is that of one version."""
+        # Where a page is kept, there is nothing to read and nothing in between.
+        constants.setattr("chatvault.conversations.kept_pages.MOST_BYTES", 0)
         queries = ["offset=0", "offset=7", "after=4", "before=latest", "before=30"]
         paths = [at(long, f"/messages?{each}&limit={n}") for each in queries for n in (9, 1000)]
         for number, path in enumerate(paths):

@@ -66,6 +66,8 @@ ALONE = {
     # Made before the first change that needs it; a key that nothing is sealed with says nothing.
     ("user_keys", "insert"),
 }
+# Their documents are counted from others, also by an operation that changes nothing else.
+COUNTED = {"tag_counts"}
 # Those of them whose filters name no owner; `OWNERLESS` has the reasons.
 OWNERLESS = {
     ("holds", "findAndModify"),
@@ -132,7 +134,7 @@ class Written:
 
     @property
     def is_move(self) -> bool:
-        return self.collection == "segments" or (
+        return self.collection in {"segments", *COUNTED} or (
             (self.collection, self.command) == ("conversations", "update")
             and bool(self.fields)
             and self.fields <= MOVED
@@ -252,7 +254,8 @@ class Watch(CommandListener):
     @property
     def changes(self) -> set[str]:
         """The collections that committed transactions changed."""
-        return {each.collection for each in self.written if each.transaction in self.committed}
+        committed = {each.collection for each in self.written if each.transaction in self.committed}
+        return committed - COUNTED
 
 
 def listen(monkeypatch: pytest.MonkeyPatch) -> Watch:

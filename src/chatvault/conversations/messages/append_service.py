@@ -30,7 +30,7 @@ from chatvault.conversations.service import read_back
 from chatvault.conversations.shapes import MessageDoc, StoredMessage
 from chatvault.conversations.store import MessageStore
 from chatvault.conversations.tree import Link
-from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, TooLarge
+from chatvault.errors import MessageIdTaken, NotFound, NotLastAnswer, StoredNotShown, TooLarge
 from chatvault.fields import Raw, now
 from chatvault.idempotency import IdempotencyKey, Idempotent
 from chatvault.slices import sliced
@@ -142,6 +142,7 @@ async def add(
 
     Raises:
         NotFound, MessageIdTaken, TooLarge, NotLastAnswer: as `append` and `replace_last` do.
+        StoredNotShown: the conversation was deleted since the message was stored.
     """
     more: dict[str, Any] = {"idempotency_key": idempotency_key, "shows_message": shows_message}
     if wanted.replaces is None:
@@ -155,7 +156,10 @@ async def add(
     if shows_message:
         return stored
     access = await resolve(actor, conversation_id, Need.READ)
-    shown = await read_back(access, commits.store, conversation_id=conversation_id)
+    try:
+        shown = await read_back(access, commits.store, conversation_id=conversation_id)
+    except NotFound:
+        raise StoredNotShown from None
     return replace(stored, conversation=shown)
 
 

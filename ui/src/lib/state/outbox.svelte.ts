@@ -33,6 +33,8 @@ class Outbox {
   entries = $state.raw<Entry[]>([]);
   /** The connection is gone, as far as the last tries tell. */
   isOffline = $state(false);
+  /** The answers that new conversations began with, until these are opened. */
+  readonly begun = new Map<string, string>();
   #receivers = new Map<string, Receiver>();
   #sending = new Set<string>();
 

@@ -76,8 +76,9 @@ export class Thread extends MessageWindow {
   async open(seq?: number): Promise<void> {
     this.isLoading = true;
     this.failure = '';
-    // It may have failed before this is open; its events tell why.
-    const begun = conversations.find(this.id)?.active_reply_id;
+    // It may have failed before this is open, and the list may know that; its events tell why.
+    const begun = outbox.begun.get(this.id) ?? conversations.find(this.id)?.active_reply_id;
+    outbox.begun.delete(this.id);
     try {
       const [conversation] = await Promise.all([
         conversations.read(this.id),

@@ -65,7 +65,8 @@ class TestAsOneTypes:
         assert await page.get_by_role("article").count() <= 120
         bar = page.get_by_role("region", name="Hits in this conversation")
         await expect(bar).to_contain_text("1 of 2")
-        assert await page.evaluate(MARKED) == ["Geirangerfjord"]
+        # The other hit is marked, too, as soon as it is laid out.
+        assert "Geirangerfjord" in await page.evaluate(MARKED)
         await bar.get_by_role("button", name="Later hit").click()
         again = page.get_by_role("article").filter(has_text="again.")
         await expect(again).to_have_attribute("aria-current", "true")

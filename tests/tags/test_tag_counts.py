@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from bson import ObjectId
 
 from chatvault.fields import now
@@ -86,6 +87,20 @@ class TestKept:
         passed = {"$set": {"counted_at": now() - timedelta(hours=25)}}
         await database.tag_counts.update_one({"tag": ""}, passed)
         assert await tags_of(alice) == {"a": 1}
+
+    async def test_are_not_kept_of_too_many_tags(
+        self, alice: HttpClient, database: Any, constants: pytest.MonkeyPatch
+    ) -> None:
+        constants.setattr("chatvault.conversations.tag_counts.MOST_KEPT", 1)
+        one = await begin(alice, tags=["a", "b"])
+        assert await tags_of(alice) == {"a": 1, "b": 1}
+        mark = await database.tag_counts.find_one({"tag": ""})
+        # They are counted for each answer, and the counts that are kept are not read.
+        await database.tag_counts.update_one({"tag": "a"}, {"$set": {"conversations": 7}})
+        assert await tags_of(alice) == {"a": 1, "b": 1}
+        assert await database.tag_counts.find_one({"tag": ""}) == mark
+        listed = await (await alice.get("/conversations?tag=a")).json()
+        assert [each["id"] for each in listed] == [one["id"]]
 
     async def test_leave_nothing_of_a_tag_that_is_gone(
         self, alice: HttpClient, database: Any

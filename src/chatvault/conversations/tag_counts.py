@@ -29,13 +29,16 @@ NO_TAG = ""
 # The attempts to count between the changes of others, before the tags are counted for one answer.
 ATTEMPTS = 2
 COUNT_AGAIN = timedelta(days=1)
+# The counts of more tags are not kept: to count them would be one large transaction.
+MOST_KEPT = 10_000
 
 
 class TagCount(Owned, Document):
     """The number of a user's conversations with a tag, those in the trash left out.
 
     Attributes:
-        counted_at: when all tags of the user were last counted; only where the tag is empty.
+        counted_at: when all tags of the user were last counted; only where the tag is empty. Its
+            number is 0 there, or that of tags if there are too many.
     """
 
     user_id: Id
@@ -86,7 +89,7 @@ def tag_writes(
 async def list_tags(access: Access, limit: int) -> list[Raw]:
     """Return tags with the numbers of their conversations, the most used ones first."""
     found = await _find_or_count(access, limit)
-    return (await _read(access))[:limit] if found is None else found
+    return await _read(access, limit) if found is None else found
 
 
 async def find_counts(access: Access, tags: Sequence[str]) -> dict[str, int] | None:
@@ -98,39 +101,47 @@ async def find_counts(access: Access, tags: Sequence[str]) -> dict[str, int] | N
 
 
 async def _find_or_count(access: Access, limit: int, **which: Any) -> list[Raw] | None:
-    """Return the kept counts; None if others kept changing them while they were counted first."""
+    """Return the kept counts; None if there are too many, or others changed them meanwhile."""
     found = await _find(access, limit, **which)
-    if found is None:
+    if _is_due(found):
         with contextlib.suppress(Busy):
             await transaction(lambda session: _count(access, session), attempts=ATTEMPTS)
             found = await _find(access, limit, **which)
-    return found
+    return None if _is_due(found) or found[0]["conversations"] > MOST_KEPT else found[1:]
 
 
-async def _find(access: Access, limit: int, **which: Any) -> list[Raw] | None:
-    """Return the kept counts; None if the user's tags were not counted yet, or long ago."""
+async def _find(access: Access, limit: int, **which: Any) -> list[Raw]:
+    """Return the document that says that the tags are counted, if there is one, and counts."""
     shown = {"_id": False, "tag": True, "conversations": True, "counted_at": True}
     # The document that says that they are counted comes first.
     order = [("counted_at", DESCENDING), ("conversations", DESCENDING), ("tag", 1)]
     kept = TagCount.get_pymongo_collection().find(TagCount.owned_by(access, **which), shown)
-    found = await kept.sort(order).limit(limit + 1).to_list()
+    return await kept.sort(order).limit(limit + 1).to_list()
+
+
+def _is_due(found: Sequence[Raw]) -> bool:
+    """Whether the user's tags were not counted yet, or long ago."""
     counted_at = found[0].get("counted_at") if found else None
-    is_kept = counted_at is not None and counted_at > now() - COUNT_AGAIN
-    return found[1:] if is_kept else None
+    return counted_at is None or counted_at <= now() - COUNT_AGAIN
 
 
 async def _count(access: Access, session: AsyncClientSession) -> None:
     """Count all tags of a user; a change of them at the same time conflicts."""
     collection = TagCount.get_pymongo_collection()
     its = TagCount.owned_by(access)
-    found = await _read(access, session)
+    found = await _read(access, MOST_KEPT + 1, session)
+    mark = {**its, "tag": NO_TAG}
+    if len(found) > MOST_KEPT:
+        told = {"$set": {"conversations": len(found), "counted_at": now()}}
+        await collection.update_one(mark, told, upsert=True, session=session)
+        return
     await collection.delete_many(its, session=session)
-    mark = {**its, "tag": NO_TAG, "conversations": 0, "counted_at": now()}
+    mark |= {"conversations": 0, "counted_at": now()}
     await collection.insert_many([mark, *({**its, **each} for each in found)], session=session)
 
 
-async def _read(access: Access, session: AsyncClientSession | None = None) -> list[Raw]:
-    """Count the tags of all conversations; return them as they are listed."""
+async def _read(access: Access, limit: int, session: AsyncClientSession | None = None) -> list[Raw]:
+    """Count the tags of all conversations; return those that are listed first."""
     # Conversations without tags are not in the index of tags.
     tagged = Conversation.owned_by(access, tags={"$type": "string"})
     pipeline: list[Raw] = [
@@ -139,6 +150,7 @@ async def _read(access: Access, session: AsyncClientSession | None = None) -> li
         {"$unwind": "$tags"},
         {"$group": {"_id": "$tags", "conversations": {"$sum": 1}}},
         {"$sort": {"conversations": DESCENDING, "_id": 1}},
+        {"$limit": limit},
         {"$project": {"_id": False, "tag": "$_id", "conversations": True}},
     ]
     found = await Conversation.get_pymongo_collection().aggregate(pipeline, session=session)
